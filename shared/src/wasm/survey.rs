@@ -1,0 +1,289 @@
+//! Goes through a module once: validates it, and notes down what the rules of the Internet Computer are about.
+
+use std::collections::HashSet;
+
+use wasmparser::{
+    CompositeInnerType, CustomSectionReader, Data, DataKind, ExternalKind, FuncType, FuncValidatorAllocations,
+    MemoryType, Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures, types::Types,
+};
+
+use super::{
+    Section,
+    functions::{self, Forbidden, Measure},
+    limits::{
+        MAX_CODE_SECTION_BYTES, MAX_CUSTOM_SECTION_BYTES, MAX_CUSTOM_SECTIONS, MAX_EXPORTED_FUNCTIONS,
+        MAX_EXPORTED_NAME_BYTES, MAX_FUNCTION_COMPLEXITY, MAX_FUNCTIONS, MAX_GLOBALS, MAX_INSTRUCTIONS_IN_FUNCTION,
+        MAX_MEMORIES, MAX_MEMORY32_PAGES, MAX_MEMORY64_PAGES, MAX_TABLES,
+    },
+    obstacles::Obstacles,
+    system_api::{self, Role},
+};
+use crate::blob_store::{Countable, Obstacle};
+
+/// Begins the names of the custom sections that the Internet Computer reads.
+const METADATA_PREFIX: &str = "icp:";
+/// What follows for those that everybody may read; the name comes next.
+const PUBLIC: &str = "public ";
+/// What follows for those that only controllers may read; the name comes next.
+const PRIVATE: &str = "private ";
+
+/// First bytes of the constants that may be the offset of a data segment: `i32.const` and `i64.const`.
+const CONSTANTS: [u8; 2] = [0x41, 0x42];
+
+/// An imported thing.
+struct Import<'a> {
+    module: &'a str,
+    name: &'a str,
+    is_function: bool,
+}
+
+/// An exported thing.
+struct Export<'a> {
+    name: &'a str,
+    /// Index of the function; `None` for anything else.
+    function: Option<u32>,
+}
+
+/// What was noted down about a valid module. For components only that they are valid.
+#[derive(Default)]
+pub(super) struct Survey<'a> {
+    /// Modules and components that are open where the pass is.
+    depth: u32,
+    imports: Vec<Import<'a>>,
+    exports: Vec<Export<'a>>,
+    custom_sections: Vec<CustomSectionReader<'a>>,
+    functions: u64,
+    globals: u64,
+    largest: Measure,
+    /// The first thing found that the features do not tell.
+    forbidden: Option<Forbidden>,
+    types: Option<Types>,
+}
+
+impl<'a> Survey<'a> {
+    /// Validates a module or component with the features given.
+    pub(super) fn of(wasm: &'a [u8], features: WasmFeatures) -> Result<Self, wasmparser::Error> {
+        let mut validator = Validator::new_with_features(features);
+        let mut parser = Parser::new(0);
+        parser.set_features(features);
+        let mut survey = Self::default();
+        let mut allocations = FuncValidatorAllocations::default();
+        for payload in parser.parse_all(wasm) {
+            let payload = payload?;
+            match validator.payload(&payload)? {
+                ValidPayload::Func(function, body) => {
+                    let mut function = function.into_validator(allocations);
+                    let measure = functions::validate(&mut function, &body)?;
+                    survey.record_function(measure);
+                    allocations = function.into_allocations();
+                }
+                ValidPayload::End(types) => {
+                    survey.depth -= 1;
+                    survey.types = Some(types);
+                }
+                ValidPayload::Ok | ValidPayload::Parser(_) => survey.record(payload)?,
+            }
+        }
+        Ok(survey)
+    }
+
+    fn record_function(&mut self, measure: Measure) {
+        self.largest.instructions = self.largest.instructions.max(measure.instructions);
+        self.largest.complexity = self.largest.complexity.max(measure.complexity);
+        self.forbidden = self.forbidden.or(measure.forbidden);
+    }
+
+    fn record(&mut self, payload: Payload<'a>) -> Result<(), wasmparser::Error> {
+        if let Payload::Version { .. } = payload {
+            self.depth += 1;
+        }
+        // What is inside of a component has no rules to keep: the component is the obstacle.
+        if self.depth > 1 {
+            return Ok(());
+        }
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    let is_function = matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_));
+                    self.imports.push(Import { module: import.module, name: import.name, is_function });
+                }
+            }
+            Payload::FunctionSection(section) => self.functions = u64::from(section.count()),
+            Payload::GlobalSection(section) => {
+                self.globals = u64::from(section.count());
+                for global in section.into_iter_with_offsets() {
+                    let (offset, global) = global?;
+                    if let ValType::Ref(_) = global.ty.content_type {
+                        self.forbid(offset, "globals that hold references are not run");
+                    }
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    let is_function = matches!(export.kind, ExternalKind::Func | ExternalKind::FuncExact);
+                    self.exports.push(Export { name: export.name, function: is_function.then_some(export.index) });
+                }
+            }
+            Payload::DataSection(section) => {
+                for segment in section.into_iter_with_offsets() {
+                    let (offset, segment) = segment?;
+                    if !has_constant_offset(&segment) {
+                        self.forbid(offset, "the offset of a data segment must be a constant");
+                    }
+                }
+            }
+            Payload::CustomSection(section) => self.custom_sections.push(section),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn forbid(&mut self, offset: u64, message: &'static str) {
+        self.forbidden = self.forbidden.or(Some(Forbidden { offset, message }));
+    }
+
+    /// Returns the obstacles of a core module and its `icp:` custom sections.
+    ///
+    /// `missing_feature` says where the module goes beyond the features of the Internet Computer.
+    pub(super) fn judge(
+        self,
+        code_section_bytes: u64,
+        missing_feature: Option<wasmparser::Error>,
+    ) -> (Vec<Obstacle>, Vec<Section>) {
+        let mut obstacles = Obstacles::default();
+        if let Some(error) = missing_feature {
+            obstacles.feature(error.offset(), error.message());
+        }
+        if let Some(Forbidden { offset, message }) = self.forbidden {
+            obstacles.feature(offset, message);
+        }
+        obstacles.limit(Countable::CodeSectionBytes, code_section_bytes, MAX_CODE_SECTION_BYTES);
+        obstacles.limit(Countable::Functions, self.functions, MAX_FUNCTIONS);
+        obstacles.limit(Countable::InstructionsInFunction, self.largest.instructions, MAX_INSTRUCTIONS_IN_FUNCTION);
+        obstacles.limit(Countable::FunctionComplexity, self.largest.complexity, MAX_FUNCTION_COMPLEXITY);
+        obstacles.limit(Countable::Globals, self.globals, MAX_GLOBALS);
+        let sections = self.judge_custom_sections(&mut obstacles);
+        if let Some(types) = &self.types {
+            let memory64 = judge_memories(&mut obstacles, types);
+            self.judge_exports(&mut obstacles, types);
+            self.judge_imports(&mut obstacles, types, memory64);
+        }
+        (obstacles.into_vec(), sections)
+    }
+
+    fn judge_imports(&self, obstacles: &mut Obstacles, types: &Types, memory64: bool) {
+        // Imported functions have the first indexes.
+        let mut function_index = 0;
+        for import in &self.imports {
+            let mut is_known = false;
+            if import.is_function {
+                is_known = import.module == system_api::MODULE
+                    && function_type(types, function_index)
+                        .is_some_and(|function| system_api::has_function(import.name, function, memory64));
+                function_index += 1;
+            }
+            if !is_known {
+                obstacles.import(import.module, import.name);
+            }
+        }
+    }
+
+    fn judge_exports(&self, obstacles: &mut Obstacles, types: &Types) {
+        let mut methods = HashSet::new();
+        let mut name_bytes = 0;
+        let mut method_count = 0;
+        for export in &self.exports {
+            if system_api::is_reserved(export.name) {
+                obstacles.export(export.name);
+                continue;
+            }
+            let Some(index) = export.function else { continue };
+            let role = system_api::role(export.name);
+            if let Role::Method(method) = role {
+                method_count += 1;
+                name_bytes += method.len() as u64;
+                if !methods.insert(method) {
+                    obstacles.duplicate_method(method);
+                }
+            }
+            let is_wrong = match role {
+                Role::Method(_) | Role::EntryPoint => !takes_and_returns_nothing(types, index),
+                Role::Unknown => true,
+                Role::None => false,
+            };
+            if is_wrong {
+                obstacles.export(export.name);
+            }
+        }
+        obstacles.limit(Countable::ExportedFunctions, method_count, MAX_EXPORTED_FUNCTIONS);
+        obstacles.limit(Countable::ExportedNameBytes, name_bytes, MAX_EXPORTED_NAME_BYTES);
+    }
+
+    /// Returns the sections that the Internet Computer would take.
+    fn judge_custom_sections(&self, obstacles: &mut Obstacles) -> Vec<Section> {
+        let mut sections = Vec::new();
+        let mut names = HashSet::new();
+        let (mut count, mut bytes) = (0, 0);
+        for section in &self.custom_sections {
+            let Some(scoped) = section.name().strip_prefix(METADATA_PREFIX) else { continue };
+            let (name, public) = if let Some(name) = scoped.strip_prefix(PUBLIC) {
+                (name, true)
+            } else if let Some(name) = scoped.strip_prefix(PRIVATE) {
+                (name, false)
+            } else {
+                obstacles.custom_section_name(section.name());
+                continue;
+            };
+            if !names.insert(name) {
+                obstacles.duplicate_custom_section(name);
+                continue;
+            }
+            count += 1;
+            bytes += name.len() + section.data().len();
+            if count <= MAX_CUSTOM_SECTIONS && bytes <= MAX_CUSTOM_SECTION_BYTES {
+                sections.push(Section { name: name.to_string(), public, content: section.data().to_vec() });
+            }
+        }
+        obstacles.limit(Countable::CustomSections, count as u64, MAX_CUSTOM_SECTIONS as u64);
+        obstacles.limit(Countable::CustomSectionBytes, bytes as u64, MAX_CUSTOM_SECTION_BYTES as u64);
+        sections
+    }
+}
+
+/// Judges memories and tables, and returns true when the addresses of the module are 64-bit numbers.
+fn judge_memories(obstacles: &mut Obstacles, types: &Types) -> bool {
+    let types = types.as_ref();
+    obstacles.limit(Countable::Memories, u64::from(types.memory_count()), MAX_MEMORIES);
+    obstacles.limit(Countable::Tables, u64::from(types.table_count()), MAX_TABLES);
+    if types.memory_count() == 0 {
+        return false;
+    }
+    let MemoryType { memory64, initial, maximum, .. } = types.memory_at(0);
+    let max = if memory64 { MAX_MEMORY64_PAGES } else { MAX_MEMORY32_PAGES };
+    obstacles.limit(Countable::InitialMemoryPages, initial, max);
+    obstacles.limit(Countable::MaximumMemoryPages, maximum.unwrap_or_default(), max);
+    memory64
+}
+
+fn function_type(types: &Types, index: u32) -> Option<&FuncType> {
+    match &types[types.as_ref().core_function_at(index)].composite_type.inner {
+        CompositeInnerType::Func(function) => Some(function),
+        _ => None,
+    }
+}
+
+fn takes_and_returns_nothing(types: &Types, index: u32) -> bool {
+    function_type(types, index).is_some_and(|of| of.params().is_empty() && of.results().is_empty())
+}
+
+fn has_constant_offset(segment: &Data<'_>) -> bool {
+    match &segment.kind {
+        DataKind::Passive => true,
+        // Anything that follows the constant needs a feature that is missing anyway.
+        DataKind::Active { offset_expr, .. } => {
+            offset_expr.get_binary_reader().read_u8().is_ok_and(|opcode| CONSTANTS.contains(&opcode))
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use miniz_oxide::deflate::compress_to_vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::blob_store::Countable;
+
+mod obstacles;
+
+/// A module that the Internet Computer would install.
+const CANISTER: &str = r#"(module
+    (import "ic0" "msg_reply" (func $reply))
+    (import "ic0" "msg_arg_data_copy" (func (param i32 i32 i32)))
+    (import "ic0" "performance_counter" (func (param i32) (result i64)))
+    (memory (export "memory") 1)
+    (table 1 funcref)
+    (global $count (mut i32) (i32.const 0))
+    (elem (i32.const 0) $run)
+    (data (i32.const 8) "depot")
+    (func $run (export "canister_update run")
+        (global.set $count (i32.add (global.get $count) (i32.const 1)))
+        (memory.fill (i32.const 0) (i32.const 0) (i32.const 4))
+        (call $reply))
+    (func (export "canister_init"))
+    (func (export "not for the system") (param i32))
+    (@custom "icp:public candid:service" "service : {}")
+    (@custom "icp:private secret" "s")
+    (@custom "name of no matter" "x"))"#;
+
+fn wasm(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+fn inspection(text: &str) -> Inspection {
+    inspect(&wasm(text)).unwrap()
+}
+
+fn obstacles_of(text: &str) -> Vec<Obstacle> {
+    inspection(text).obstacles
+}
+
+/// Compresses with a length that may be wrong.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    stream.extend(compress_to_vec(bytes, 6));
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
+        }
+    }
+    stream.extend((!crc).to_le_bytes());
+    stream.extend((bytes.len() as u32).to_le_bytes());
+    stream
+}
+
+#[test]
+fn should_tell_what_a_raw_module_is() {
+    let bytes = wasm(CANISTER);
+    let section =
+        |name: &str, public, content: &[u8]| Section { name: name.to_string(), public, content: content.to_vec() };
+    let expected = Inspection {
+        encoding: Encoding::Raw,
+        kind: ModuleKind::CoreModule,
+        raw_size: bytes.len() as u64,
+        raw_hash: Hash::of(&bytes),
+        obstacles: vec![],
+        sections: vec![section("candid:service", true, b"service : {}"), section("secret", false, b"s")],
+    };
+    assert_eq!(inspect(&bytes), Ok(expected));
+}
+
+#[test]
+fn should_tell_the_same_of_a_compressed_module() {
+    let raw = wasm(CANISTER);
+    let expected = Inspection { encoding: Encoding::Gzip, ..inspect(&raw).unwrap() };
+    assert_eq!(inspect(&gzip(&raw)), Ok(expected));
+}
+
+#[test]
+fn should_take_the_hash_of_a_raw_module_as_given() {
+    let given = Hash::of(b"given");
+    let raw = wasm(CANISTER);
+    assert_eq!(inspect_hashed(&raw, given).unwrap().raw_hash, given);
+    assert_eq!(inspect_hashed(&gzip(&raw), given).unwrap().raw_hash, Hash::of(&raw));
+}
+
+#[test]
+fn should_accept_components_which_are_not_run() {
+    let component = r#"(component
+        (core module $m (func (export "f") (result i32) i32.const 1))
+        (core instance $i (instantiate $m))
+        (func (export "f") (result u32) (canon lift (core func $i "f")))
+        (@custom "icp:nonsense" "x"))"#;
+    let Inspection { kind, obstacles, sections, .. } = inspection(component);
+    assert_eq!((kind, obstacles, sections), (ModuleKind::Component, vec![Obstacle::Component], vec![]));
+    let invalid = wasm(r#"(component (core module (func (result i32))))"#);
+    assert!(matches!(inspect(&invalid), Err(InvalidModule::Malformed { .. })));
+}
+
+#[test]
+fn should_refuse_nothing() {
+    assert_eq!(inspect(b""), Err(InvalidModule::Empty));
+    assert_eq!(inspect(&gzip(b"")), Err(InvalidModule::Empty));
+}
+
+#[test]
+fn should_refuse_what_is_not_wasm() {
+    for bytes in [&b"#!/bin/sh"[..], b"\0", b"\0asn", b"\x1f"] {
+        let refused = if b"\0asm".starts_with(bytes) {
+            InvalidModule::Truncated { offset: bytes.len() as u64 }
+        } else {
+            InvalidModule::NotWasm
+        };
+        assert_eq!(inspect(bytes), Err(refused));
+    }
+    assert_eq!(inspect(&gzip(&gzip(&wasm(CANISTER)))), Err(InvalidModule::NotWasm));
+}
+
+#[test]
+fn should_call_a_module_truncated_wherever_it_is_cut() {
+    let whole = wasm(CANISTER);
+    let ends_of_sections: Vec<usize> = (1..whole.len()).filter(|end| inspect(&whole[..*end]).is_ok()).collect();
+    let mut truncated = 0;
+    for end in 1..whole.len() {
+        match inspect(&whole[..end]) {
+            Err(InvalidModule::Truncated { offset }) => {
+                assert_eq!(offset, end as u64);
+                truncated += 1;
+            }
+            // Between sections the module is whole, or misses the bodies of its functions.
+            Err(InvalidModule::Malformed { .. }) => {}
+            Ok(_) => assert!(ends_of_sections.contains(&end)),
+            Err(other) => panic!("cut at {end}: {other:?}"),
+        }
+    }
+    assert!(whole.len() - truncated < 20, "{truncated} of {} cuts", whole.len());
+}
+
+#[test]
+fn should_refuse_modules_that_break_the_specification() {
+    let cases: [(&[u8], u64); 4] = [
+        (b"\0asm\x02\0\0\0", 4),
+        (b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff", 9),
+        (b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\x1f", 9),
+        (b"\0asm\x01\0\0\0\x7f\x00", 8),
+    ];
+    for (bytes, expected) in cases {
+        match inspect(bytes) {
+            Err(InvalidModule::Malformed { offset, .. }) => assert_eq!(offset, expected),
+            other => panic!("{bytes:?}: {other:?}"),
+        }
+    }
+    for text in ["(module (func (result i32)))", "(module (func (i64.const 1) (i32.eqz) drop))"] {
+        assert!(matches!(inspect(&wasm(text)), Err(InvalidModule::Malformed { .. })), "{text}");
+    }
+}
+
+#[test]
+fn should_refuse_modules_that_are_too_large_uncompressed() {
+    let mut large = b"\0asm\x01\0\0\0".to_vec();
+    large.resize(MAX_RAW_MODULE_BYTES as usize + 1, 0);
+    assert_eq!(inspect_hashed(&large, Hash::default()), Err(InvalidModule::TooLarge { max: MAX_RAW_MODULE_BYTES }));
+}
+
+proptest! {
+    #[test]
+    fn should_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let mut bytes = wasm(CANISTER);
+        for (index, byte) in changes {
+            // The magic is left alone, so that most cases get further than that.
+            let position = 8 + index.index(bytes.len() - 8);
+            bytes[position] = byte;
+        }
+        if is_cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(inspection) = inspect(&bytes) {
+            prop_assert!(inspection.obstacles.len() <= MAX_OBSTACLES);
+            prop_assert_eq!(inspection.raw_hash, Hash::of(&bytes));
+        }
+    }
+}
