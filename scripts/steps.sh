@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# Sourced by the scripts: where the workspace is, and one way to say what is being done.
+
+ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
+# shellcheck disable=SC2034 # the sourcing scripts use it
+readonly ROOT
+
+# Prints the comment that starts a script, without its marks: a script's --help.
+print_help() {
+  awk 'NR == 1 { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$1"
+}
+
+say() {
+  printf '==> %s\n' "$*" >&2
+}
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# Turns seconds into text: 75 becomes "1 min 15 s".
+duration() {
+  local seconds=$1
+  if ((seconds < 60)); then
+    printf '%d s' "$seconds"
+  else
+    printf '%d min %02d s' "$((seconds / 60))" "$((seconds % 60))"
+  fi
+}
