@@ -1,0 +1,5 @@
+mod crashes;
+mod failures;
+mod requests;
+mod staging;
+mod success;
