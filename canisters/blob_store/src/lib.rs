@@ -1,0 +1,30 @@
+//! The blob store: keeps the bytes of Wasm modules by their hash.
+//!
+//! Owns chunks, the modules made of them, open uploads and the list of uploaders. Does not own what modules are called
+//! or used for: it knows nothing of the canisters that use it.
+//!
+//! What always holds:
+//! - a chunk's key is the SHA-256 of its bytes, and each chunk is kept once;
+//! - a chunk is kept as long as a sealed module or an open upload refers to it, and its slot is free afterwards;
+//! - what is not sealed is visible to its uploader only; what is sealed never changes;
+//! - a sealed module was hashed and validated as a whole in this canister;
+//! - every slot is either used by one chunk or in the list of free slots.
+
+pub mod access;
+mod chunks;
+pub mod lifecycle;
+pub mod limits;
+pub mod memory;
+mod modules;
+pub mod reads;
+mod seal;
+mod sessions;
+mod space;
+pub mod state;
+mod storable;
+pub mod uploads;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod test_fixtures;

@@ -1,0 +1,57 @@
+//! The one place that knows what lies where in stable memory.
+//!
+//! An id is never given to something else: what is retired stays here as a reserved number.
+
+use std::{cell::RefCell, rc::Rc};
+
+use ic_stable_structures::{
+    DefaultMemoryImpl,
+    memory_manager::{MemoryId, MemoryManager, VirtualMemory},
+};
+
+use crate::state::State;
+
+/// The version of the layout, read before anything else, and totals. Cell of `StoredHeader`.
+pub const HEADER_MEMORY_ID: MemoryId = MemoryId::new(0);
+/// The principals that may upload, besides controllers. Map of principal → nothing.
+pub const UPLOADERS_MEMORY_ID: MemoryId = MemoryId::new(1);
+/// The bytes of chunks, in slots of 1 MiB. No structure: see `space.rs`.
+pub const SLOTS_MEMORY_ID: MemoryId = MemoryId::new(2);
+/// Slots that no chunk uses. Vector of `u32`, a stack.
+pub const FREE_SLOTS_MEMORY_ID: MemoryId = MemoryId::new(3);
+/// Map of chunk hash → `StoredChunk`.
+pub const CHUNKS_MEMORY_ID: MemoryId = MemoryId::new(4);
+/// Open uploads. Map of `UploadKey` → `StoredUpload`.
+pub const UPLOADS_MEMORY_ID: MemoryId = MemoryId::new(5);
+/// Open uploads by the time they expire. Map of (time, `UploadKey`) → nothing.
+pub const EXPIRIES_MEMORY_ID: MemoryId = MemoryId::new(6);
+/// Sealed modules. Map of module hash → `StoredModule`.
+pub const MODULES_MEMORY_ID: MemoryId = MemoryId::new(7);
+/// `icp:` custom sections of sealed modules. Map of (module hash, number of the section) → bytes.
+pub const METADATA_MEMORY_ID: MemoryId = MemoryId::new(8);
+
+/// Pages of 64 KiB by which a memory grows: 16 MiB. The manager has 32,768 such buckets, so it can address 512 GiB, more
+/// than the 500 GiB that a canister can have. Kept in stable memory by the first installation.
+const BUCKET_PAGES: u16 = 256;
+
+/// The state of the canister, as entry points share it.
+pub type CanisterState = Rc<RefCell<State<VirtualMemory<DefaultMemoryImpl>>>>;
+
+thread_local! {
+    static STATE: CanisterState = {
+        let manager = MemoryManager::init_with_bucket_size(DefaultMemoryImpl::default(), BUCKET_PAGES);
+        match State::open(|id| manager.get(id)) {
+            Ok(state) => Rc::new(RefCell::new(state)),
+            Err(error) => panic!("{error}"),
+        }
+    };
+}
+
+/// Returns the state of the canister; the first use in an installed canister opens it.
+///
+/// # Traps
+/// When stable memory has a layout that this module does not know. `post_upgrade` uses the state, so a module that
+/// does not fit is refused by the upgrade to it.
+pub fn state() -> CanisterState {
+    STATE.with(Rc::clone)
+}

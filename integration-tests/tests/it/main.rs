@@ -1,0 +1,7 @@
+//! The depot on a network: every test runs on `localnet`, or on the official server when `POCKET_IC_BIN` is set.
+
+mod candid_interfaces;
+mod catalog;
+mod demo;
+mod deploy;
+mod upload;

@@ -1,0 +1,205 @@
+//! What a running message knows and has done so far.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use candid::Principal;
+use wasmtime::{Memory, ResourceLimiter};
+
+use super::{Halt, Mode, calls::PendingCall};
+use crate::{
+    cycles::Holdings,
+    error::RejectCode,
+    execution::{Effects, Entry, Environment, StableMemory, heap::capacity},
+    limits::{
+        MAX_DIRTY_STABLE_PAGES_MESSAGE, MAX_DIRTY_STABLE_PAGES_QUERY, MAX_DIRTY_STABLE_PAGES_UPGRADE,
+        MAX_INTER_CANISTER_PAYLOAD, MAX_QUERY_REPLY,
+    },
+    message::{Answer, Cycles},
+};
+
+/// Most bytes of log lines kept of one message; the oldest lines go first.
+const MAX_LOG_BYTES: usize = 2 << 20;
+/// Most elements of a table, declared or grown to.
+const MAX_TABLE_ELEMENTS: usize = 10_000_000;
+
+/// What a store holds for the system API.
+#[derive(Default)]
+pub(in crate::execution) struct HostState {
+    /// The heap, once the module is instantiated, if it has one.
+    pub(in crate::execution) memory: Option<Memory>,
+    /// True when the heap is 64-bit.
+    pub(in crate::execution) wasm64: bool,
+    /// Stable memory.
+    pub(in crate::execution) stable: StableMemory,
+    /// The message that runs.
+    pub(in crate::execution) run: Option<Box<Run>>,
+}
+
+impl HostState {
+    /// Returns the message that runs. Only running messages call the system API, so there is one.
+    pub(super) fn run(&mut self) -> Result<&mut Run, Halt> {
+        self.run.as_deref_mut().ok_or_else(|| Halt::Engine("no message is running".to_owned()))
+    }
+
+    /// Checks that the balance carries `bytes` more memory, and counts them.
+    pub(super) fn grow_memory(&mut self, bytes: u64) -> Result<(), Halt> {
+        let run = self.run()?;
+        run.memory_bytes += bytes;
+        // Queries give back what they take, and pay nothing for it.
+        let missing = run.freezing_threshold().saturating_sub(run.balance);
+        if missing > 0 && bytes > 0 && !run.mode.is_query() {
+            return Err(Halt::CyclesForMemory { bytes, missing });
+        }
+        Ok(())
+    }
+}
+
+impl ResourceLimiter for HostState {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired as u64 > capacity(self.wasm64) || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        // Without a message the module is being instantiated, which the installation accounts for.
+        if let Some(run) = &self.run {
+            let limit = run.environment.wasm_memory_limit;
+            if run.mode.obeys_heap_limit() && limit > 0 && desired as u64 > limit {
+                return Err(Halt::HeapLimit { bytes: desired as u64, limit }.into());
+            }
+            self.grow_memory((desired - current) as u64)?;
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
+
+/// A message that runs.
+pub(in crate::execution) struct Run {
+    /// How it is executed.
+    pub(in crate::execution) mode: Mode,
+    /// What it may see. In a reply callback the argument is the reply.
+    pub(super) environment: Environment,
+    /// What it did.
+    pub(super) effects: Effects,
+    /// True when the module's memory is 64-bit.
+    pub(super) wasm64: bool,
+    /// What the balance is by now.
+    pub(super) balance: Cycles,
+    /// Bytes of heap and stable memory by now.
+    pub(super) memory_bytes: u64,
+    /// Stable pages changed so far.
+    pub(in crate::execution) dirty_stable_pages: u64,
+    /// The reply as far as it was appended.
+    pub(super) reply: Vec<u8>,
+    /// The call under construction.
+    pub(super) pending_call: Option<PendingCall>,
+    /// Calls made to each canister so far.
+    pub(super) calls_by_receiver: BTreeMap<Principal, usize>,
+    /// Method that an inspected message calls.
+    pub(super) method_name: String,
+    /// Reject code and message shown to a callback.
+    pub(super) reject: (u32, String),
+    /// Cycles that came back with the response.
+    pub(super) refunded: Cycles,
+    logs: VecDeque<String>,
+    log_bytes: usize,
+}
+
+impl Run {
+    /// Begins a message, when heap and stable memory have `memory_bytes`.
+    pub(in crate::execution) fn new(
+        entry: &Entry,
+        mut environment: Environment,
+        memory_bytes: u64,
+        wasm64: bool,
+    ) -> Self {
+        let (mut method_name, mut reject, mut refunded) = (String::new(), (0, String::new()), 0);
+        match entry {
+            Entry::InspectMessage { method } => method_name.clone_from(method),
+            Entry::Callback { answer, refunded: cycles, .. } => {
+                refunded = *cycles;
+                match answer {
+                    Answer::Reply(reply) => environment.argument.clone_from(reply),
+                    Answer::Reject(code, message) => reject = (number(*code), message.clone()),
+                }
+            }
+            Entry::Cleanup { answer: Answer::Reject(code, message), .. } => reject = (number(*code), message.clone()),
+            _ => {}
+        }
+        Self {
+            mode: Mode::from(entry),
+            balance: environment.balance,
+            environment,
+            effects: Effects::default(),
+            wasm64,
+            memory_bytes,
+            dirty_stable_pages: 0,
+            reply: Vec::new(),
+            pending_call: None,
+            calls_by_receiver: BTreeMap::new(),
+            method_name,
+            reject,
+            refunded,
+            logs: VecDeque::new(),
+            log_bytes: 0,
+        }
+    }
+
+    /// Returns the heap limit of the settings in bytes, 0 for none.
+    pub(in crate::execution) fn heap_limit(&self) -> u64 {
+        self.environment.wasm_memory_limit
+    }
+
+    /// Ends the message: what it did and what it printed.
+    pub(in crate::execution) fn finish(self) -> (Effects, Vec<String>) {
+        (self.effects, self.logs.into())
+    }
+
+    /// Adds a line to what the canister printed.
+    pub(super) fn log(&mut self, line: String) {
+        self.log_bytes += line.len();
+        self.logs.push_back(line);
+        while self.log_bytes > MAX_LOG_BYTES {
+            self.log_bytes -= self.logs.pop_front().map_or(self.log_bytes, |line| line.len());
+        }
+    }
+
+    /// Returns true when the call was answered, by this message or one before.
+    pub(super) fn is_answered(&self) -> bool {
+        self.environment.answered || self.effects.answer.is_some()
+    }
+
+    /// Returns the largest reply that may be given.
+    pub(super) fn max_reply(&self) -> usize {
+        if self.mode.is_non_replicated_query() { MAX_QUERY_REPLY } else { MAX_INTER_CANISTER_PAYLOAD }
+    }
+
+    /// Returns how many stable pages the message may change.
+    pub(super) fn max_dirty_stable_pages(&self) -> u64 {
+        if self.mode.is_query() {
+            MAX_DIRTY_STABLE_PAGES_QUERY
+        } else if self.mode.is_installation() {
+            MAX_DIRTY_STABLE_PAGES_UPGRADE
+        } else {
+            MAX_DIRTY_STABLE_PAGES_MESSAGE
+        }
+    }
+
+    /// Returns the balance below which the canister is frozen, with the memory it has by now.
+    pub(super) fn freezing_threshold(&self) -> Cycles {
+        let holdings = &self.environment.holdings;
+        let memory_usage = holdings.memory_usage.saturating_add(self.memory_bytes);
+        self.environment.cost_model.freezing_threshold(&Holdings { memory_usage, ..*holdings })
+    }
+
+    /// Returns what the canister can spend without being frozen.
+    pub(super) fn liquid_balance(&self) -> Cycles {
+        self.balance.saturating_sub(self.freezing_threshold())
+    }
+}
+
+fn number(code: RejectCode) -> u32 {
+    code as u32
+}

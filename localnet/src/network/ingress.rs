@@ -1,0 +1,323 @@
+//! Ingress messages: letting them in, charging for them, and remembering what became of them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use candid::Principal;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Call, EffectivePrincipal, MAX_ROUNDS_AWAITED, ManagementCall, Network, PendingIngress, Subnet,
+    config::is_system,
+    environment::{charge, check_payable, environment},
+    round::Round,
+};
+use crate::{
+    canister::{Input, Status},
+    error::{ErrorCode, UserError, UserResult},
+    execution::{Entry, Keep},
+    limits::{MAX_INGRESS_BYTES_APPLICATION, MAX_INGRESS_BYTES_SYSTEM, MAX_INGRESS_TTL_NS, instructions},
+    management::{self, Target},
+    message::{CallOrigin, Cycles, MessageId},
+};
+
+/// Bytes that the envelope of a signed message has besides its method name, argument and sender. REST calls have no
+/// envelope, but they cost and are limited as if they had one of this size.
+const ENVELOPE_BYTES: usize = 300;
+/// Longest argument of `update_settings` that is charged for after the settings were changed.
+const MAX_DELAYED_CHARGE_BYTES: usize = 338;
+const UPDATE_SETTINGS: &str = "update_settings";
+/// Free, since a canister without cycles must be able to get some.
+const TOP_UP: &str = "provisional_top_up_canister";
+/// Ingress messages remembered.
+const MAX_HISTORY_MESSAGES: usize = 100_000;
+/// Bytes of replies remembered.
+const MAX_HISTORY_BYTES: usize = 256 << 20;
+
+/// The answer to a caller that asks for the status of somebody else's message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Forbidden(pub(crate) String);
+
+/// What is known of one ingress message.
+#[derive(Debug)]
+struct Ingress {
+    sender: Principal,
+    /// Nothing while it waits or is being processed.
+    result: Option<UserResult<Vec<u8>>>,
+}
+
+/// What became of ingress messages. The oldest answered ones are forgotten past a number and a total of reply bytes.
+#[derive(Debug, Default)]
+pub(super) struct IngressHistory {
+    messages: BTreeMap<MessageId, Ingress>,
+    /// Answered messages, oldest first.
+    answered: VecDeque<MessageId>,
+    /// Bytes of all answers.
+    bytes: usize,
+    /// Messages ever submitted; makes the ids of equal calls different.
+    submitted: u64,
+}
+
+impl IngressHistory {
+    /// Names a message and remembers that it is being processed.
+    fn submit(&mut self, call: &Call) -> MessageId {
+        let mut hasher = Sha256::new();
+        hasher.update(self.submitted.to_be_bytes());
+        for part in [call.sender.as_slice(), call.canister_id.as_slice(), call.method.as_bytes(), &call.payload] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        self.submitted += 1;
+        let id: MessageId = hasher.finalize().into();
+        self.messages.insert(id, Ingress { sender: call.sender, result: None });
+        id
+    }
+
+    /// Records the answer of a message; only the first one counts.
+    pub(super) fn answer(&mut self, id: &MessageId, result: UserResult<Vec<u8>>) {
+        let Some(message) = self.messages.get_mut(id) else { return };
+        if message.result.is_some() {
+            return;
+        }
+        self.bytes += result_bytes(&result);
+        message.result = Some(result);
+        self.answered.push_back(*id);
+        while self.messages.len() > MAX_HISTORY_MESSAGES || self.bytes > MAX_HISTORY_BYTES {
+            if self.answered.len() <= 1 {
+                break;
+            }
+            let Some(oldest) = self.answered.pop_front() else { break };
+            if let Some(Ingress { result: Some(result), .. }) = self.messages.remove(&oldest) {
+                self.bytes -= result_bytes(&result);
+            }
+        }
+    }
+}
+
+fn result_bytes(result: &UserResult<Vec<u8>>) -> usize {
+    match result {
+        Ok(reply) => reply.len(),
+        Err(error) => error.description.len(),
+    }
+}
+
+/// Returns the error of a message that expired before it began.
+pub(super) fn timed_out(id: &MessageId) -> UserError {
+    UserError::new(
+        ErrorCode::IngressMessageTimeout,
+        format!("Ingress message 0x{} timed out waiting to start executing.", hex::encode(id)),
+    )
+}
+
+/// Returns the size that the message would have in a signed envelope.
+fn envelope_bytes(method: &str, payload: &[u8], sender: &Principal) -> usize {
+    method.len() + payload.len() + sender.as_slice().len() + ENVELOPE_BYTES
+}
+
+impl Network {
+    /// Tests whether a message is small enough to be submitted. Larger ones are malformed rather than rejected.
+    ///
+    /// # Errors
+    /// A sentence with the size and the limit.
+    pub(crate) fn check_ingress_size(&self, call: &Call) -> Result<(), String> {
+        let subnet = self.route(call).ok().and_then(|(subnet, _)| self.subnets.get(&subnet));
+        let is_system = subnet.is_some_and(|subnet| is_system(subnet.kind));
+        let limit = if is_system { MAX_INGRESS_BYTES_SYSTEM } else { MAX_INGRESS_BYTES_APPLICATION };
+        let size = envelope_bytes(&call.method, &call.payload, &call.sender);
+        if size > limit {
+            return Err(format!(
+                "Request is too large: message byte size {size} is larger than the max allowed {limit}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lets an ingress message in: it is executed from the next round on. Returns its id and what it was routed by.
+    ///
+    /// # Errors
+    /// Why the message was not let in; nothing happened then.
+    pub(crate) fn submit_ingress(&mut self, call: Call) -> UserResult<(MessageId, EffectivePrincipal)> {
+        self.check_ingress_size(&call).map_err(|text| UserError::new(ErrorCode::CanisterRejectedMessage, text))?;
+        let (subnet_id, effective) = self.route(&call)?;
+        let context = self.context();
+        let Some(subnet) = self.subnets.get_mut(&subnet_id) else {
+            return Err(UserError::new(ErrorCode::SubnetNotFound, format!("Subnet {subnet_id} not found")));
+        };
+        if call.canister_id == Principal::management_canister() {
+            management::accept_ingress(subnet, &call)?;
+        } else {
+            accept_message(subnet, &context, &call)?;
+        }
+        let id = self.ingress.submit(&call);
+        let expiry = self.time.saturating_add(MAX_INGRESS_TTL_NS);
+        subnet.pending_ingress.push_back(PendingIngress { id, call, expiry });
+        Ok((id, effective))
+    }
+
+    /// Runs rounds until the message is answered.
+    ///
+    /// # Errors
+    /// When the message is unknown, or not answered after 100 rounds. The inner error is the reject of the message.
+    pub(crate) fn await_ingress(&mut self, id: &MessageId) -> Result<UserResult<Vec<u8>>, String> {
+        for _ in 0..MAX_ROUNDS_AWAITED {
+            match self.ingress.messages.get(id) {
+                None => return Err(format!("MessageNotFound: ingress message 0x{} is not known", hex::encode(id))),
+                Some(Ingress { result: Some(result), .. }) => return Ok(result.clone()),
+                Some(Ingress { result: None, .. }) => self.tick(),
+            }
+        }
+        match self.ingress.messages.get(id) {
+            Some(Ingress { result: Some(result), .. }) => Ok(result.clone()),
+            _ => Err(format!("The call was not completed within {MAX_ROUNDS_AWAITED} rounds")),
+        }
+    }
+
+    /// Returns the answer of a message; nothing when the message is unknown or not answered yet.
+    ///
+    /// # Errors
+    /// When a caller is given who did not send the message.
+    pub(crate) fn ingress_status(
+        &self,
+        id: &MessageId,
+        caller: Option<Principal>,
+    ) -> Result<Option<UserResult<Vec<u8>>>, Forbidden> {
+        let Some(message) = self.ingress.messages.get(id) else { return Ok(None) };
+        if let Some(caller) = caller
+            && caller != message.sender
+        {
+            return Err(Forbidden(format!("{caller} did not send the ingress message 0x{}", hex::encode(id))));
+        }
+        Ok(message.result.clone())
+    }
+
+    /// Returns the subnet that a user's call goes to, and by what it is routed.
+    ///
+    /// # Errors
+    /// The reject of a call that cannot be routed.
+    pub(super) fn route(&self, call: &Call) -> UserResult<(Principal, EffectivePrincipal)> {
+        let by_canister = |id: Principal| {
+            let subnet = self
+                .routes
+                .subnet_of(&id)
+                .ok_or_else(|| UserError::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found")))?;
+            Ok((subnet, EffectivePrincipal::Canister(id)))
+        };
+        if call.canister_id != Principal::management_canister() {
+            return by_canister(call.canister_id);
+        }
+        match call.effective {
+            Some(EffectivePrincipal::Canister(id)) => by_canister(id),
+            Some(effective @ EffectivePrincipal::Subnet(id)) if self.subnets.contains_key(&id) => Ok((id, effective)),
+            Some(EffectivePrincipal::Subnet(id)) => {
+                Err(UserError::new(ErrorCode::SubnetNotFound, format!("Subnet {id} not found")))
+            }
+            None => match management::target(&call.method, &call.payload)? {
+                Target::Canister(id) | Target::NewCanister(id) => by_canister(id),
+                Target::CallersSubnet => by_canister(self.default_effective_canister()),
+            },
+        }
+    }
+}
+
+/// Decides whether an ingress message to a canister is let in.
+fn accept_message(subnet: &mut Subnet, context: &management::Context, call: &Call) -> UserResult<()> {
+    let id = call.canister_id;
+    let Some(canister) = subnet.canisters.get(&id) else {
+        return Err(UserError::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found")));
+    };
+    match canister.status {
+        Status::Running => {}
+        Status::Stopping(_) => {
+            return Err(UserError::new(ErrorCode::CanisterStopping, format!("Canister {id} is stopping")));
+        }
+        Status::Stopped => {
+            return Err(UserError::new(ErrorCode::CanisterStopped, format!("Canister {id} is stopped")));
+        }
+    }
+    check_payable(
+        canister,
+        &subnet.cost_model,
+        subnet.cost_model.ingress_induction(envelope_bytes(&call.method, &call.payload, &call.sender)),
+    )?;
+    let Some(module) = canister.module() else {
+        return Err(super::execute::no_module(id));
+    };
+    let entry = Entry::InspectMessage { method: call.method.clone() };
+    if !module.has_entry(&entry) {
+        return Ok(());
+    }
+    let mut environment =
+        environment(subnet, canister, context, call.sender, call.payload.clone(), instructions::INSPECT);
+    environment.caller_info = call.sender_info.clone();
+    let Some(sandbox) = subnet.canisters.get_mut(&id).and_then(|canister| canister.sandbox.as_mut()) else {
+        return Err(super::execute::no_module(id));
+    };
+    let effects = sandbox.execute(&entry, environment, Keep::Discard).result?;
+    if !effects.message_accepted {
+        return Err(UserError::new(ErrorCode::CanisterRejectedMessage, "Canister rejected the message"));
+    }
+    Ok(())
+}
+
+impl Round<'_> {
+    /// Takes in the ingress messages submitted since the last round, and charges for them.
+    pub(super) fn take_in_ingress(&mut self) {
+        for PendingIngress { id, call, expiry } in std::mem::take(&mut self.subnet.pending_ingress) {
+            let origin = CallOrigin::Ingress { id, sender: call.sender, method: call.method.clone() };
+            if expiry < self.context.now {
+                self.respond(call.canister_id, origin, Err(timed_out(&id)), 0);
+                continue;
+            }
+            let is_management = call.canister_id == Principal::management_canister();
+            if let Err(error) = self.charge_for_ingress(&call) {
+                self.respond(call.canister_id, origin, Err(error), 0);
+                continue;
+            }
+            if is_management {
+                let Call { method, payload, .. } = call;
+                self.subnet.management_input.push_back(ManagementCall { origin, method, payload, cycles: 0 });
+            } else if let Some(canister) = self.subnet.canisters.get_mut(&call.canister_id) {
+                let Call { sender, method, payload, sender_info, .. } = call;
+                canister.input.push_back(Input::Ingress { id, sender, method, payload, sender_info, expiry });
+            }
+        }
+    }
+
+    /// Takes the price of an ingress message from the canister it is for. Creating canisters is free.
+    fn charge_for_ingress(&mut self, call: &Call) -> UserResult<()> {
+        let bytes = envelope_bytes(&call.method, &call.payload, &call.sender);
+        let price: Cycles = self.subnet.cost_model.ingress_induction(bytes);
+        let payer = if call.canister_id != Principal::management_canister() {
+            call.canister_id
+        } else if call.method == TOP_UP || is_charged_late(&call.method, &call.payload) {
+            return Ok(());
+        } else {
+            match management::target(&call.method, &call.payload) {
+                Ok(Target::Canister(id)) => id,
+                Ok(Target::NewCanister(_) | Target::CallersSubnet) | Err(_) => return Ok(()),
+            }
+        };
+        let Some(canister) = self.subnet.canisters.get_mut(&payer) else {
+            return Err(UserError::new(ErrorCode::CanisterNotFound, format!("Canister {payer} not found")));
+        };
+        charge(canister, &self.subnet.cost_model, price)?;
+        self.consume(price);
+        Ok(())
+    }
+
+    /// Takes the price of an ingress message that changed settings, as far as the canister has it.
+    pub(super) fn charge_for_settings(&mut self, canister: Principal, sender: &Principal, payload_bytes: usize) {
+        let bytes = UPDATE_SETTINGS.len() + payload_bytes + sender.as_slice().len() + ENVELOPE_BYTES;
+        let price = self.subnet.cost_model.ingress_induction(bytes);
+        let Some(canister) = self.subnet.canisters.get_mut(&canister) else { return };
+        let price = price.min(canister.balance);
+        canister.balance -= price;
+        self.consume(price);
+    }
+}
+
+/// Returns true for messages that are charged when the settings they bring are in force, since these may be what
+/// unfreezes the canister.
+pub(super) fn is_charged_late(method: &str, payload: &[u8]) -> bool {
+    method == UPDATE_SETTINGS && payload.len() <= MAX_DELAYED_CHARGE_BYTES
+}

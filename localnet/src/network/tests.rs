@@ -1,0 +1,7 @@
+//! Messages through whole rounds, with a small canister that does what its methods say.
+
+mod calls;
+mod fixture;
+mod management;
+mod queries;
+mod upkeep;

@@ -1,0 +1,338 @@
+//! A network on a thread of its own.
+//!
+//! Canister code needs a deep stack and runs for long, so it has no place on the threads that serve requests. All that
+//! happens to a network happens on its thread, one command after the other; between commands the thread makes the
+//! network follow the clock, if asked to.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use axum::http::StatusCode;
+use pocket_ic::common::rest::AutoProgressConfig;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::answer::Failure;
+use crate::network::Network;
+
+/// Stack of a network's thread: room for the deepest Wasm stack several times over. It is virtual memory.
+const STACK_BYTES: usize = 64 << 20;
+/// Shortest pause between two rounds of automatic progress.
+const MIN_PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause between two rounds of automatic progress.
+const MAX_PROGRESS_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Returns the pause between two rounds of automatic progress that a client asks for.
+///
+/// # Errors
+/// When it is too long.
+pub(super) fn progress_pause(config: &AutoProgressConfig) -> Result<Duration, Failure> {
+    let pause = Duration::from_millis(config.artificial_delay_ms.unwrap_or(0));
+    if pause > MAX_PROGRESS_PAUSE {
+        let limit = MAX_PROGRESS_PAUSE.as_millis();
+        return Err(Failure::bad_request(format!("artificial_delay_ms {} exceeds {limit}", pause.as_millis())));
+    }
+    Ok(pause.max(MIN_PROGRESS_PAUSE))
+}
+
+type Command = Box<dyn FnOnce(&mut Actor) + Send>;
+
+/// A handle of a network's thread.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    commands: mpsc::Sender<Command>,
+    /// Why the network broke, if it did.
+    broken: Arc<OnceLock<String>>,
+}
+
+/// Tells when the thread of an instance has ended and the memory of its network is free.
+#[derive(Debug)]
+pub(super) struct Ended(oneshot::Receiver<()>);
+
+impl Ended {
+    /// Waits for the end.
+    pub(super) async fn wait(self) {
+        // Nothing is ever sent: the thread drops its end of the channel last.
+        let _ = self.0.await;
+    }
+}
+
+/// What the thread owns.
+struct Actor {
+    broken: Arc<OnceLock<String>>,
+    network: Network,
+    progress: Option<Progress>,
+}
+
+/// How the network follows the clock.
+struct Progress {
+    pause: Duration,
+    /// Wall clock of the last round.
+    last: SystemTime,
+    /// When the next round is due.
+    due: Instant,
+}
+
+impl Instance {
+    /// Moves a network to a thread of its own. The thread ends, and gives its place back, when all handles are gone.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(super) fn start(network: Network, place: OwnedSemaphorePermit) -> std::io::Result<(Self, Ended)> {
+        let (commands, inbox) = mpsc::channel();
+        let (end, ended) = oneshot::channel();
+        let broken = Arc::new(OnceLock::new());
+        let actor = Actor { network, progress: None, broken: Arc::clone(&broken) };
+        thread::Builder::new().name("localnet-instance".to_string()).stack_size(STACK_BYTES).spawn(move || {
+            actor.live(&inbox);
+            // In this order: whoever waits for the end can have the place.
+            drop(place);
+            drop(end);
+        })?;
+        Ok((Self { commands, broken }, Ended(ended)))
+    }
+
+    /// Does something with the network and returns what comes of it.
+    ///
+    /// # Errors
+    /// When the network broke, now or before: a defect of localnet.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Network) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.command(|actor| work(&mut actor.network)).await
+    }
+
+    /// Makes the network follow the clock, with `pause` between rounds; the first round is done at once. Answers
+    /// false when it did already.
+    pub(super) async fn start_progress(&self, pause: Duration) -> Result<bool, Failure> {
+        self.command(move |actor| {
+            if actor.progress.is_some() {
+                return false;
+            }
+            // A network that was set to a later time stays there until the clock has caught up.
+            let now = SystemTime::now();
+            if let Ok(since_epoch) = now.duration_since(UNIX_EPOCH) {
+                let wall_clock = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+                // An error means that the network is ahead of the clock, which is no harm.
+                let _ = actor.network.set_time(wall_clock);
+            }
+            actor.network.tick();
+            actor.progress = Some(Progress { pause, last: now, due: Instant::now() + pause });
+            true
+        })
+        .await
+    }
+
+    /// Leaves the network alone between commands.
+    pub(super) async fn stop_progress(&self) -> Result<(), Failure> {
+        self.command(|actor| actor.progress = None).await
+    }
+
+    /// Tells whether the network follows the clock.
+    pub(super) async fn is_progressing(&self) -> Result<bool, Failure> {
+        self.command(|actor| actor.progress.is_some()).await
+    }
+
+    /// Tells whether the network broke.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get().is_some()
+    }
+
+    async fn command<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Actor) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let command: Command = Box::new(move |actor| {
+            // The client may have gone away meanwhile. When the work panics the answer never comes.
+            if let Some(done) = actor.guard(work) {
+                let _ = answer.send(done);
+            }
+        });
+        // When the thread is gone the answer never comes either.
+        let _ = self.commands.send(command);
+        answered.await.map_err(|_| {
+            let reason = self.broken.get().map_or("its thread is gone", String::as_str);
+            let message = format!("the instance broke, which is a defect of localnet: {reason}");
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+        })
+    }
+}
+
+impl Actor {
+    /// Does what is asked until nobody can ask, or the network breaks. Commands that wait then are dropped with the
+    /// inbox, and so are answered.
+    fn live(mut self, inbox: &mpsc::Receiver<Command>) {
+        while self.broken.get().is_none() {
+            let idle = self.progress.as_ref().map(|progress| progress.due.saturating_duration_since(Instant::now()));
+            let received = match idle {
+                None => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                // Due rounds go first, or commands without end would hold up the clock.
+                Some(Duration::ZERO) => Err(mpsc::RecvTimeoutError::Timeout),
+                Some(idle) => inbox.recv_timeout(idle),
+            };
+            match received {
+                Ok(command) => command(&mut self),
+                // Nothing is returned when it panics; then the loop ends.
+                Err(mpsc::RecvTimeoutError::Timeout) => drop(self.guard(Self::follow_clock)),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Does some work. When it panics nothing is returned and the network is marked as broken: what the panic left of
+    /// it is not to be trusted.
+    fn guard<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(|| work(&mut *self))) {
+            Ok(done) => Some(done),
+            Err(panic) => {
+                self.broken.get_or_init(|| format!("it panicked: {}", panic_text(panic.as_ref())));
+                None
+            }
+        }
+    }
+
+    fn follow_clock(&mut self) {
+        let Some(progress) = &mut self.progress else { return };
+        let now = SystemTime::now();
+        // A clock that was set back leaves the time where it is.
+        let passed = now.duration_since(progress.last).unwrap_or_default();
+        progress.last = now;
+        let passed = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
+        // Moving forward cannot fail.
+        let _ = self.network.set_time(self.network.time().saturating_add(passed));
+        self.network.tick();
+        // Counted from the end of the round, so that commands get their turn however long rounds take.
+        progress.due = Instant::now() + progress.pause;
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
+}
+
+#[cfg(test)]
+pub(super) mod test_fixtures {
+    //! Configurations for the tests of the server.
+
+    use pocket_ic::common::rest::{ExtendedSubnetConfigSet, InstanceConfig, SubnetSpec};
+
+    /// Returns the configuration of a network with one application subnet.
+    pub(in crate::server) fn config() -> InstanceConfig {
+        InstanceConfig {
+            subnet_config_set: ExtendedSubnetConfigSet {
+                application: vec![SubnetSpec::default()],
+                ..ExtendedSubnetConfigSet::default()
+            },
+            http_gateway_config: None,
+            state_dir: None,
+            icp_config: None,
+            log_level: None,
+            bitcoind_addr: None,
+            dogecoind_addr: None,
+            icp_features: None,
+            incomplete_state: None,
+            initial_time: None,
+            mainnet_nns_subnet_id: None,
+            disable_ingress_validation: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn start() -> (Instance, Ended, Arc<Semaphore>) {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().unwrap();
+        let network = Network::new(&test_fixtures::config()).unwrap();
+        let (instance, ended) = Instance::start(network, place).unwrap();
+        (instance, ended, places)
+    }
+
+    #[tokio::test]
+    async fn should_do_what_is_asked_in_order() {
+        let (instance, _ended, _places) = start();
+        let before = instance.run(|network| network.time()).await.unwrap();
+        let (_, after) = tokio::join!(instance.run(Network::tick), instance.run(|network| network.time()));
+        assert_eq!(after.unwrap(), before + 1);
+    }
+
+    #[tokio::test]
+    async fn should_be_broken_by_a_panic_and_say_why_from_then_on() {
+        let (instance, ended, places) = start();
+        let (panicked, queued) = tokio::join!(
+            instance.run(|_| -> () { panic!("on purpose, {}", 42) }),
+            instance.run(|network| network.time())
+        );
+        let later = instance.is_progressing().await.map(|_| ());
+        for failure in [panicked, queued.map(|_| ()), later] {
+            let (status, text) = failure.unwrap_err().into_parts();
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(text.contains("on purpose, 42"), "{text}");
+        }
+        assert!(instance.is_broken());
+        ended.wait().await;
+        assert_eq!(places.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn should_end_and_give_its_place_back_when_nobody_holds_it_also_when_it_follows_the_clock() {
+        let (instance, ended, places) = start();
+        assert!(instance.start_progress(Duration::from_millis(1)).await.unwrap());
+        assert_eq!(places.available_permits(), 0);
+        drop(instance);
+        ended.wait().await;
+        assert_eq!(places.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn should_follow_the_clock_only_when_asked() {
+        let (instance, _ended, _places) = start();
+        assert!(!instance.is_progressing().await.unwrap());
+        assert!(instance.start_progress(MIN_PROGRESS_PAUSE).await.unwrap());
+        assert!(!instance.start_progress(MIN_PROGRESS_PAUSE).await.unwrap());
+        let before = instance.run(|network| network.time()).await.unwrap();
+        tokio::time::sleep(MIN_PROGRESS_PAUSE * 3).await;
+        let after = instance.run(|network| network.time()).await.unwrap();
+        assert!(after > before);
+        instance.stop_progress().await.unwrap();
+        assert!(!instance.is_progressing().await.unwrap());
+        let stopped = instance.run(|network| network.time()).await.unwrap();
+        tokio::time::sleep(MIN_PROGRESS_PAUSE * 2).await;
+        assert_eq!(instance.run(|network| network.time()).await.unwrap(), stopped);
+    }
+
+    #[tokio::test]
+    async fn should_follow_the_clock_while_commands_never_end() {
+        let (instance, _ended, _places) = start();
+        assert!(instance.start_progress(Duration::from_millis(20)).await.unwrap());
+        let first = instance.run(|network| network.time()).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // Two commands are in the inbox at any time.
+        let busy = || async {
+            while instance.run(|network| network.time()).await.unwrap() == first {
+                assert!(Instant::now() < deadline, "the clock stands still");
+            }
+        };
+        tokio::join!(busy(), busy(), busy());
+    }
+
+    #[test]
+    fn should_bound_the_pause_between_rounds() {
+        let ask = |artificial_delay_ms| progress_pause(&AutoProgressConfig { artificial_delay_ms });
+        assert_eq!(ask(None).unwrap(), MIN_PROGRESS_PAUSE);
+        assert_eq!(ask(Some(20)).unwrap(), MIN_PROGRESS_PAUSE);
+        assert_eq!(ask(Some(3_600_000)).unwrap(), MAX_PROGRESS_PAUSE);
+        assert!(ask(Some(3_600_001)).unwrap_err().into_parts().1.contains("3600001"));
+    }
+}
