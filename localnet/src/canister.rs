@@ -120,8 +120,6 @@ pub(crate) struct CallContext {
     pub open_callbacks: usize,
     /// True when the code was uninstalled while the call was open.
     pub deleted: bool,
-    /// When the call began, in ns.
-    pub time: u64,
     /// Signed attributes of the caller, and their signer.
     pub caller_info: Option<(Vec<u8>, Principal)>,
 }
@@ -139,8 +137,6 @@ pub(crate) struct Callback {
     pub on_reject: Closure,
     /// Run when one of the two traps.
     pub on_cleanup: Option<Closure>,
-    /// Cycles attached to the call.
-    pub cycles: Cycles,
     /// Prepaid for the response's transmission at its largest.
     pub prepaid_transmission: Cycles,
     /// Prepaid for the response's execution at its limit.

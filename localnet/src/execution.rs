@@ -25,7 +25,7 @@ mod system_api;
 mod weights;
 
 pub(crate) use engine::compile;
-pub(crate) use module::{CompiledModule, CustomSection, MethodKind, Visibility};
+pub(crate) use module::{CompiledModule, MethodKind, Visibility};
 pub(crate) use sandbox::{GlobalValue, Memories, Sandbox};
 pub(crate) use stable::StableMemory;
 

@@ -24,8 +24,6 @@ pub(crate) const QUEUE_CAPACITY: usize = 500;
 pub(crate) const GUARANTEED_CALLBACKS: u64 = 50;
 /// Open callbacks of a subnet.
 pub(crate) const SUBNET_CALLBACKS: u64 = 1_000_000;
-/// Longest time a guaranteed-response request stays in an output queue, in ns.
-pub(crate) const REQUEST_LIFETIME_NS: u64 = 300_000_000_000;
 
 /// Largest module, uncompressed.
 pub(crate) const MAX_WASM: usize = 100 << 20;

@@ -36,8 +36,6 @@ pub(crate) struct Request {
     pub cycles: Cycles,
     /// Set for best-effort calls: the time in ns after which the sender no longer waits.
     pub deadline: Option<u64>,
-    /// When the request was made, in ns; a guaranteed-response request that cannot leave its output queue expires.
-    pub sent_at: u64,
 }
 
 /// What a call is answered with.
@@ -62,8 +60,6 @@ pub(crate) struct Response {
     pub originator: Principal,
     /// The callback of the originator.
     pub callback: CallbackId,
-    /// The canister that answered.
-    pub respondent: Principal,
     /// Cycles given back.
     pub refund: Cycles,
     /// The answer itself.
@@ -81,8 +77,6 @@ pub(crate) enum CallOrigin {
         id: MessageId,
         /// Its sender.
         sender: Principal,
-        /// The method called.
-        method: String,
     },
     /// Another canister's call.
     Canister {
@@ -92,8 +86,6 @@ pub(crate) enum CallOrigin {
         callback: CallbackId,
         /// The deadline, if the call is best-effort.
         deadline: Option<u64>,
-        /// The method called.
-        method: String,
     },
     /// A timer, heartbeat or hook: nobody waits.
     Task,

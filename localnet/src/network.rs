@@ -32,9 +32,9 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
 pub(crate) use config::canister_id;
 pub(crate) use environment::{charge, environment, prepay, settle};
-pub(crate) use ingress::Forbidden;
 use ingress::IngressHistory;
 use routes::Routes;
 

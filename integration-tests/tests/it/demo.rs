@@ -66,7 +66,7 @@ fn should_end_by_naming_canister_and_module() {
 fn should_deploy_a_given_module_with_a_given_argument() {
     let module = wasms::load("counter").unwrap();
     let file = TemporaryFile::new("counter.wasm.gz", &module);
-    let output = run(&[file.path(), "--init-arg", "(record { start = opt 7 })"]);
+    let output = run(&[file.path(), "--init-arg", "(opt record { start = opt 7 })"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(last_line(&output).ends_with(&Hash::of(&module).to_string()));
 }
@@ -74,7 +74,7 @@ fn should_deploy_a_given_module_with_a_given_argument() {
 #[test]
 fn should_say_why_a_deployment_failed() {
     let file = TemporaryFile::new("failing.wasm.gz", &wasms::load("counter").unwrap());
-    let output = run(&[file.path(), "--init-arg", "(record { fail_with = opt \"no luck\" })"]);
+    let output = run(&[file.path(), "--init-arg", "(opt record { fail_with = opt \"no luck\" })"]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("no luck") && text.lines().count() == 1, "{text}");

@@ -70,11 +70,6 @@ impl Memories {
     pub(crate) fn globals(&self) -> &[GlobalValue] {
         self.heap.as_ref().map_or(&[], |heap| &heap.globals)
     }
-
-    /// Returns the bytes that a snapshot of these memories counts for (heap and stable memory).
-    pub(crate) fn bytes(&self) -> u64 {
-        self.stable.bytes() + self.heap.as_ref().map_or(0, |heap| heap.content.bytes())
-    }
 }
 
 /// The value of a global that the module can change.
@@ -449,14 +444,6 @@ impl Sandbox {
         self.running.discard(&dirty);
         self.running.put_back(&held_pages);
         self.running.set_globals(&self.globals);
-    }
-
-    /// Makes held changes final.
-    pub(crate) fn commit(&mut self) {
-        if self.held.take().is_some() {
-            let dirty = self.running.dirty();
-            self.running.commit(&dirty);
-        }
     }
 
     /// Undoes held changes.

@@ -369,7 +369,7 @@ mod tests {
     fn should_give_cycles_back_from_methods_that_take_none() {
         let mut world = World::new();
         let id = world.create(user(1));
-        let origin = from_canister(user(1), "stop_canister");
+        let origin = from_canister(user(1));
         let (disposition, _) = world.execute(origin, "stop_canister", &record(id), 12);
         assert!(matches!(disposition, crate::network::Disposition::Done(Ok(reply), 12) if reply == NO_ARGUMENTS));
     }

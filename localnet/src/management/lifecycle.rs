@@ -172,7 +172,7 @@ mod tests {
         world.canister(id).settings.controllers.push(factory);
         world.open_call(id, 0);
         for cycles in [5, 6] {
-            let origin = from_canister(factory, "stop_canister");
+            let origin = from_canister(factory);
             let (disposition, _) = world.execute(origin, "stop_canister", &record(id), cycles);
             assert!(matches!(disposition, Disposition::Waiting));
         }
@@ -235,7 +235,6 @@ mod tests {
                 instructions: 0,
                 open_callbacks: 0,
                 deleted: false,
-                time: NOW,
             },
         );
         world.canister(id).certified_data = vec![1];

@@ -38,7 +38,7 @@ mod tests {
         let mut world = World::new();
         let id = world.create(user(1));
         let call = ManagementCall {
-            origin: from_canister(id, "raw_rand"),
+            origin: from_canister(id),
             method: "raw_rand".to_string(),
             payload: b"DIDL\0\0".to_vec(),
             cycles: 3,

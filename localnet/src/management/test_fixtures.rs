@@ -80,7 +80,7 @@ impl World {
         method: &str,
         args: &T,
     ) -> (UserResult<Vec<u8>>, Vec<Released>) {
-        let origin = CallOrigin::Ingress { id: [7; 32], sender, method: method.to_string() };
+        let origin = CallOrigin::Ingress { id: [7; 32], sender };
         let (disposition, _) = self.execute(origin, method, args, 0);
         let (answer, refund, released) = answered(disposition);
         assert_eq!(refund, 0, "ingress carries no cycles");
@@ -95,7 +95,7 @@ impl World {
         args: &T,
         cycles: Cycles,
     ) -> (UserResult<Vec<u8>>, Cycles) {
-        let (disposition, _) = self.execute(from_canister(sender, method), method, args, cycles);
+        let (disposition, _) = self.execute(from_canister(sender), method, args, cycles);
         let (answer, refund, _) = answered(disposition);
         (answer, refund)
     }
@@ -132,14 +132,13 @@ impl World {
         canister.call_contexts.insert(
             context,
             CallContext {
-                origin: CallOrigin::Ingress { id: [1; 32], sender: user(9), method: "work".to_string() },
+                origin: CallOrigin::Ingress { id: [1; 32], sender: user(9) },
                 caller_info: None,
                 answered: false,
                 cycles_available: cycles,
                 instructions: 0,
                 open_callbacks: 1,
                 deleted: false,
-                time: NOW,
             },
         );
         let closure = Closure { function: 0, environment: 0 };
@@ -151,7 +150,6 @@ impl World {
                 on_reply: closure,
                 on_reject: closure,
                 on_cleanup: None,
-                cycles: 0,
                 prepaid_transmission: 0,
                 prepaid_execution: 0,
                 deadline: None,
@@ -161,8 +159,8 @@ impl World {
 }
 
 /// Returns the origin of a canister's call.
-pub(super) fn from_canister(sender: Principal, method: &str) -> CallOrigin {
-    CallOrigin::Canister { sender, callback: CallbackId(1), deadline: None, method: method.to_string() }
+pub(super) fn from_canister(sender: Principal) -> CallOrigin {
+    CallOrigin::Canister { sender, callback: CallbackId(1), deadline: None }
 }
 
 /// Returns the argument of methods that take a canister only.

@@ -57,9 +57,8 @@ impl Round<'_> {
     }
 
     fn reject(&mut self, request: Request, error: UserError) {
-        let receiver = request.receiver;
         let cycles = request.cycles;
-        self.respond(receiver, origin_of(request), Err(error), cycles);
+        self.respond(origin_of(request), Err(error), cycles);
     }
 
     fn arrive_at_canister(&mut self, request: Request) {
@@ -118,7 +117,6 @@ impl Round<'_> {
                     canister.input.push_back(Input::Response(Response {
                         originator: canister.id,
                         callback: *id,
-                        respondent: callback.respondent,
                         refund: 0,
                         answer: deadline_expired().into(),
                         deadline: callback.deadline,
@@ -133,12 +131,7 @@ impl Round<'_> {
 }
 
 fn origin_of(request: Request) -> CallOrigin {
-    CallOrigin::Canister {
-        sender: request.sender,
-        callback: request.callback,
-        deadline: request.deadline,
-        method: request.method,
-    }
+    CallOrigin::Canister { sender: request.sender, callback: request.callback, deadline: request.deadline }
 }
 
 fn check_acceptance(canister: &Canister, request: &Request) -> UserResult<()> {

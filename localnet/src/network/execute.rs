@@ -40,21 +40,17 @@ impl Round<'_> {
         caller_info: Option<(Vec<u8>, Principal)>,
         expiry: u64,
     ) {
-        let origin = CallOrigin::Ingress { id, sender, method: method.clone() };
+        let origin = CallOrigin::Ingress { id, sender };
         if expiry < self.context.now {
-            return self.respond(canister, origin, Err(super::ingress::timed_out(&id)), 0);
+            return self.respond(origin, Err(super::ingress::timed_out(&id)), 0);
         }
         self.execute_call(canister, Incoming { origin, method, argument, cycles: 0, caller_info });
     }
 
     /// Executes a call of another canister.
     pub(super) fn execute_request(&mut self, canister: Principal, request: Request) {
-        let origin = CallOrigin::Canister {
-            sender: request.sender,
-            callback: request.callback,
-            deadline: request.deadline,
-            method: request.method.clone(),
-        };
+        let origin =
+            CallOrigin::Canister { sender: request.sender, callback: request.callback, deadline: request.deadline };
         let Request { method, payload: argument, cycles, .. } = request;
         self.execute_call(canister, Incoming { origin, method, argument, cycles, caller_info: None });
     }
@@ -62,7 +58,7 @@ impl Round<'_> {
     fn execute_call(&mut self, id: Principal, incoming: Incoming) {
         let Some(canister) = self.subnet.canisters.get_mut(&id) else {
             let error = UserError::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found"));
-            return self.respond(id, incoming.origin, Err(error), incoming.cycles);
+            return self.respond(incoming.origin, Err(error), incoming.cycles);
         };
         let prepared = find_method(canister, &incoming.method).and_then(|entry| {
             let wasm64 = canister.module().is_some_and(|module| module.is_wasm64());
@@ -73,7 +69,7 @@ impl Round<'_> {
         });
         let (entry, limit, prepaid) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return self.respond(id, incoming.origin, Err(error), incoming.cycles),
+            Err(error) => return self.respond(incoming.origin, Err(error), incoming.cycles),
         };
         let caller = incoming.origin.caller();
         let deadline = incoming.origin.deadline();
@@ -196,7 +192,6 @@ impl Round<'_> {
     }
 
     fn open_context(&mut self, id: Principal, origin: CallOrigin, cycles: Cycles) -> CallContextId {
-        let now = self.context.now;
         let Some(canister) = self.subnet.canisters.get_mut(&id) else { return CallContextId(0) };
         let context = CallContextId(canister.next_call);
         canister.next_call += 1;
@@ -209,7 +204,6 @@ impl Round<'_> {
                 instructions: 0,
                 open_callbacks: 0,
                 deleted: false,
-                time: now,
                 caller_info: None,
             },
         );
@@ -303,7 +297,7 @@ impl Round<'_> {
             canister.next_call += 1;
             let deadline = call.timeout_seconds.map(|seconds| deadline_after(now, seconds));
             let (request, entry) =
-                split_call(id, context, callback, call, deadline, now, (prepaid_transmission, prepaid_execution));
+                split_call(id, context, callback, call, deadline, (prepaid_transmission, prepaid_execution));
             canister.callbacks.insert(callback, entry);
             requests.push(request);
         }
@@ -321,7 +315,7 @@ impl Round<'_> {
         }
         self.consume(consumed);
         if let Some((origin, answer, refund)) = answered {
-            self.respond(id, origin, super::respond::user_result(answer), refund);
+            self.respond(origin, super::respond::user_result(answer), refund);
         }
         for request in requests {
             self.send(request);
@@ -340,7 +334,7 @@ impl Round<'_> {
             return;
         }
         let error = error.unwrap_or_else(|| did_not_reply(id, &call.origin));
-        self.respond(id, call.origin, Err(error), call.cycles_available);
+        self.respond(call.origin, Err(error), call.cycles_available);
     }
 }
 
@@ -418,7 +412,6 @@ fn split_call(
     callback: CallbackId,
     call: OutgoingCall,
     deadline: Option<u64>,
-    now: u64,
     (prepaid_transmission, prepaid_execution): (Cycles, Cycles),
 ) -> (Request, Callback) {
     let entry = Callback {
@@ -427,7 +420,6 @@ fn split_call(
         on_reply: call.on_reply,
         on_reject: call.on_reject,
         on_cleanup: call.on_cleanup,
-        cycles: call.cycles,
         prepaid_transmission,
         prepaid_execution,
         deadline,
@@ -440,7 +432,6 @@ fn split_call(
         payload: call.payload,
         cycles: call.cycles,
         deadline,
-        sent_at: now,
     };
     (request, entry)
 }

@@ -263,14 +263,14 @@ impl Round<'_> {
     /// Takes in the ingress messages submitted since the last round, and charges for them.
     pub(super) fn take_in_ingress(&mut self) {
         for PendingIngress { id, call, expiry } in std::mem::take(&mut self.subnet.pending_ingress) {
-            let origin = CallOrigin::Ingress { id, sender: call.sender, method: call.method.clone() };
+            let origin = CallOrigin::Ingress { id, sender: call.sender };
             if expiry < self.context.now {
-                self.respond(call.canister_id, origin, Err(timed_out(&id)), 0);
+                self.respond(origin, Err(timed_out(&id)), 0);
                 continue;
             }
             let is_management = call.canister_id == Principal::management_canister();
             if let Err(error) = self.charge_for_ingress(&call) {
-                self.respond(call.canister_id, origin, Err(error), 0);
+                self.respond(origin, Err(error), 0);
                 continue;
             }
             if is_management {

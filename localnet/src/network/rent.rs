@@ -57,7 +57,7 @@ impl Round<'_> {
         self.consume(lost);
         for (origin, cycles) in rejected {
             let error = super::respond::uninstalled();
-            self.respond(id, origin, Err(error), cycles);
+            self.respond(origin, Err(error), cycles);
         }
     }
 }

@@ -47,13 +47,7 @@ pub(super) fn cut(mut message: String) -> String {
 impl Round<'_> {
     /// Answers a call and gives back the cycles that were not accepted. Whoever does not wait any more gets only the
     /// cycles.
-    pub(super) fn respond(
-        &mut self,
-        respondent: Principal,
-        origin: CallOrigin,
-        result: UserResult<Vec<u8>>,
-        refund: Cycles,
-    ) {
+    pub(super) fn respond(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles) {
         let result = result.map_err(|error| UserError::new(error.code, cut(error.description)));
         match origin {
             CallOrigin::Ingress { id, .. } => self.report.answered.push((id, result)),
@@ -66,7 +60,7 @@ impl Round<'_> {
                     Ok(bytes) => Answer::Reply(bytes),
                     Err(error) => error.into(),
                 };
-                let response = Response { originator: sender, callback, respondent, refund, answer, deadline };
+                let response = Response { originator: sender, callback, refund, answer, deadline };
                 match self.routes.subnet_of(&sender) {
                     Some(subnet) if subnet != self.subnet.id => {
                         self.report.outbound.push((subnet, Parcel::Response(response)));

@@ -77,7 +77,7 @@ impl Round<'_> {
     fn answer_raw_rand(&mut self) {
         for call in std::mem::take(&mut self.subnet.postponed_raw_rand) {
             let result = user_result(management::answer_raw_rand(self.subnet, &call));
-            self.respond(Principal::management_canister(), call.origin, result, call.cycles);
+            self.respond(call.origin, result, call.cycles);
         }
     }
 
@@ -182,15 +182,14 @@ impl Round<'_> {
         if let Some((canister, sender, bytes)) = late_charge {
             self.charge_for_settings(canister, &sender, bytes);
         }
-        let respondent = Principal::management_canister();
         match disposition {
-            Disposition::Done(result, cycles) => self.respond(respondent, origin, result, cycles),
+            Disposition::Done(result, cycles) => self.respond(origin, result, cycles),
             Disposition::Waiting => {}
             Disposition::DoneWithStops(result, cycles, waiting) => {
                 for (origin, cycles, error) in waiting {
-                    self.respond(respondent, origin, Err(error), cycles);
+                    self.respond(origin, Err(error), cycles);
                 }
-                self.respond(respondent, origin, result, cycles);
+                self.respond(origin, result, cycles);
             }
         }
     }

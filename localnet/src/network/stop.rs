@@ -1,7 +1,5 @@
 //! Stopping canisters: a stop request is answered when no call is open, or when it has waited too long.
 
-use candid::Principal;
-
 use super::round::Round;
 use crate::{
     canister::{Status, StopRequest},
@@ -26,8 +24,7 @@ impl Round<'_> {
             }
         }
         for request in done {
-            let respondent = Principal::management_canister();
-            self.respond(respondent, request.origin, Ok(EMPTY_REPLY.to_vec()), request.cycles);
+            self.respond(request.origin, Ok(EMPTY_REPLY.to_vec()), request.cycles);
         }
     }
 
@@ -42,7 +39,7 @@ impl Round<'_> {
         }
         for request in late {
             let error = UserError::new(ErrorCode::StopCanisterRequestTimeout, "Stop canister request timed out");
-            self.respond(Principal::management_canister(), request.origin, Err(error), request.cycles);
+            self.respond(request.origin, Err(error), request.cycles);
         }
     }
 }

@@ -124,7 +124,6 @@ fn should_show_held_changes_until_they_are_undone() {
     sandbox.rollback();
     assert_eq!(state(&mut sandbox), [1, 1, 1, 2, 1, 1, 5]);
     sandbox.rollback();
-    sandbox.commit();
     assert_eq!(state(&mut sandbox), [1, 1, 1, 2, 1, 1, 5]);
 }
 
@@ -135,9 +134,9 @@ fn should_undo_only_the_trapping_message_of_a_held_sequence() {
     succeed(&mut sandbox, &update("grow"), Keep::Hold);
     assert_eq!(fail(&mut sandbox, &update("trap")).code, ErrorCode::CanisterTrapped);
     assert_eq!(state(&mut sandbox), [1, 1, 1, 5, 6, 1, 5]);
-    sandbox.commit();
+    succeed(&mut sandbox, &update("count"), Keep::Commit);
     sandbox.rollback();
-    assert_eq!(state(&mut sandbox), [1, 1, 1, 5, 6, 1, 5]);
+    assert_eq!(state(&mut sandbox), [2, 2, 2, 5, 6, 2, 5]);
 }
 
 #[test]
@@ -155,7 +154,6 @@ fn should_carry_memories_to_another_sandbox() {
     succeed(&mut first, &update("count"), Keep::Commit);
     succeed(&mut first, &update("grow"), Keep::Commit);
     let memories = first.memories();
-    assert_eq!(memories.bytes(), 11 * WASM_PAGE_BYTES);
     succeed(&mut first, &update("count"), Keep::Commit);
     let mut second = Sandbox::new(Arc::clone(first.module()), memories).unwrap();
     assert_eq!(state(&mut second), [1, 1, 1, 5, 6, 1, 5]);

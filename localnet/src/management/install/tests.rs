@@ -175,7 +175,7 @@ fn should_charge_the_target_what_was_used_and_no_more() {
     let id = world.create(user(1));
     let before = world.canister(id).balance;
     let call = args(id, wire::CanisterInstallMode::Install, EMPTY, b"");
-    let origin = from_canister(user(1), "install_code");
+    let origin = from_canister(user(1));
     let (_, instructions) = world.execute(origin, "install_code", &call, 0);
     assert!(instructions >= COMPILE_BASE);
     let paid = before - world.canister(id).balance;

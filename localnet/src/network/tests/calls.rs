@@ -273,7 +273,7 @@ fn stop(network: &mut crate::network::Network, canister: Principal) -> crate::me
     let (id, _) = network.submit_ingress(call(canister, "echo", vec![])).unwrap();
     let subnet = network.subnet_of(canister).unwrap();
     network.subnets.get_mut(&subnet).unwrap().pending_ingress.clear();
-    let origin = CallOrigin::Ingress { id, sender: Principal::anonymous(), method: "stop_canister".to_owned() };
+    let origin = CallOrigin::Ingress { id, sender: Principal::anonymous() };
     let since = network.time();
     inside(network, canister).status = Status::Stopping(vec![StopRequest { origin, cycles: 0, since }]);
     id
