@@ -5,6 +5,9 @@ ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 # shellcheck disable=SC2034 # the sourcing scripts use it
 readonly ROOT
 
+# Where localnet keeps the machine code of canisters from one run to the next.
+export LOCALNET_CODE_CACHE="${LOCALNET_CODE_CACHE-${CARGO_TARGET_DIR:-$ROOT/target}/localnet-code}"
+
 # Prints the comment that starts a script, without its marks: a script's --help.
 print_help() {
   awk 'NR == 1 { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$1"

@@ -14,6 +14,7 @@ use crate::{
     message::{Answer, Cycles},
 };
 
+mod code_cache;
 mod engine;
 #[cfg(test)]
 mod fixtures;

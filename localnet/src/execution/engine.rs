@@ -66,12 +66,19 @@ pub(crate) fn compile(bytes: &[u8]) -> UserResult<Arc<CompiledModule>> {
     if let Some(module) = find(&hash) {
         return Ok(module);
     }
-    // Compiling takes seconds for a large module, so the lock is not held meanwhile: two threads that come with the
-    // same new module both compile it.
+    // Compiling takes seconds for a large module and uses all processors: other modules wait a little, and a thread
+    // that comes with the same module finds it compiled.
+    let _compiling = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(module) = find(&hash) {
+        return Ok(module);
+    }
     let module = Arc::new(CompiledModule::new(hash, bytes)?);
     remember(Arc::clone(&module));
     Ok(module)
 }
+
+/// Held while a module is compiled.
+static COMPILING: Mutex<()> = Mutex::new(());
 
 fn find(hash: &[u8; 32]) -> Option<Arc<CompiledModule>> {
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt};
 use wasmtime::{InstancePre, Module};
 
 use super::{
-    Entry,
+    Entry, code_cache,
     engine::engine,
     system_api::{HostState, linker},
 };
@@ -160,7 +160,7 @@ impl CompiledModule {
         let facts = analysis::analyse(&wasm)?;
         let instrumented = exports::rewrite(&wasm, &facts)?;
         let refused = |error: wasmtime::Error| InvalidWasm::Engine(format!("{error:#}"));
-        let module = Module::new(engine(facts.wasm64), &instrumented).map_err(refused)?;
+        let module = code_cache::compile(engine(facts.wasm64), &instrumented).map_err(refused)?;
         let instance = linker(facts.wasm64).instantiate_pre(&module).map_err(refused)?;
         Ok(Self { hash, uploaded: bytes.to_vec(), facts, instance })
     }

@@ -25,7 +25,7 @@ const RESERVED_EXPORTS: [&str; 6] = [
     "canister counter_instructions",
     "canister_start",
     "stable_memory",
-    "stable_memory_bytemap",
+    "stable_bytemap_memory",
 ];
 
 /// What the system makes of an exported function.

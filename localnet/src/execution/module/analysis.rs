@@ -37,7 +37,7 @@ const RESERVED_EXPORTS: [&str; 6] = [
     "canister counter_accessed_pages",
     "canister_start",
     "stable_memory",
-    "stable_memory_bytemap",
+    "stable_bytemap_memory",
 ];
 
 /// What is gathered while reading a module.
