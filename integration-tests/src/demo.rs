@@ -19,7 +19,7 @@ mod module;
 mod report;
 
 use module::Module;
-use report::Report;
+use report::{Report, grouped};
 
 /// Stores a Wasm module on a local network, publishes it, and deploys a canister from it.
 #[derive(Debug, Parser)]
@@ -71,12 +71,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     let canister = succeeded(&deployment)?;
     let controllers: Vec<String> = deployment.controllers.iter().map(Principal::to_text).collect();
-    report.note(&format!(
-        "{canister}, controlled by {}, created with {} cycles",
-        controllers.join(", "),
-        deployment.cycles_spent
-    ));
+    report.note(&format!("{canister}, controlled by {}", controllers.join(", ")));
+    let kept = grouped(depot.network.cycle_balance(canister));
+    report.note(&format!("created with {} cycles, of which it still has {kept}", deployment.cycles_spent));
 
+    report.watch_also(canister);
     let running = running_module(&depot.network, canister, depot.admin)?;
     if running != module.hash {
         bail!("canister {canister} runs {running}, not {}", module.hash);

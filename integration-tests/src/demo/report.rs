@@ -28,6 +28,13 @@ impl<'a> Report<'a> {
         self.watched = Some((&depot.network, vec![depot.blob_store_id, depot.catalog_id, depot.factory_id]));
     }
 
+    /// Counts from now on what one more canister spends.
+    pub(super) fn watch_also(&mut self, canister: Principal) {
+        if let Some((_, canisters)) = &mut self.watched {
+            canisters.push(canister);
+        }
+    }
+
     /// Runs a step and prints a line about it.
     pub(super) fn step<T>(&mut self, what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         let spinner = ProgressBar::new_spinner().with_message(what.to_string());
@@ -84,7 +91,7 @@ impl<'a> Report<'a> {
 }
 
 /// Writes a number with its thousands apart.
-fn grouped(number: u128) -> String {
+pub(super) fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -7,7 +7,7 @@ mod functions;
 
 use std::{collections::BTreeMap, fmt};
 
-use wasmtime::{InstancePre, Module};
+use wasmtime::InstancePre;
 
 use super::{
     Entry, code_cache,
