@@ -5,6 +5,9 @@ ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 # shellcheck disable=SC2034 # the sourcing scripts use it
 readonly ROOT
 
+# An official PocketIC server, where one is used, writes nothing between the lines of the tests.
+export POCKET_IC_MUTE_SERVER="${POCKET_IC_MUTE_SERVER-1}"
+
 # Where localnet keeps the machine code of canisters from one run to the next.
 export LOCALNET_CODE_CACHE="${LOCALNET_CODE_CACHE-${CARGO_TARGET_DIR:-$ROOT/target}/localnet-code}"
 

@@ -7,7 +7,7 @@ use candid::{
     CandidType, Principal,
     utils::{ArgumentDecoder, ArgumentEncoder},
 };
-use pocket_ic::{PocketIc, RejectResponse, query_candid_as, update_candid_as};
+use pocket_ic::{PocketIc, RejectResponse, query_candid_as, update_candid_as, with_candid};
 use serde::de::DeserializeOwned;
 
 mod blob_store;
@@ -19,6 +19,9 @@ pub use blob_store::BlobStore;
 pub use catalog::Catalog;
 pub use counter::{Counter, CounterArgs};
 pub use factory::Factory;
+
+/// Rounds that a patient caller waits: several times what the largest module takes to deploy.
+const MAX_ROUNDS: usize = 1_000;
 
 /// What a call gives: the decoded answer, or the reject.
 pub type Answer<T> = Result<T, RejectResponse>;
@@ -46,6 +49,28 @@ impl<'a> Client<'a> {
         (T,): for<'d> ArgumentDecoder<'d>,
     {
         update_candid_as(self.network, self.canister_id, self.sender, method, args).map(|(answer,): (T,)| answer)
+    }
+
+    /// Calls an update method that may take more rounds than a network runs for an awaited call.
+    pub fn update_patiently<A: ArgumentEncoder, T: CandidType + DeserializeOwned>(
+        &self,
+        method: &str,
+        args: A,
+    ) -> Answer<T>
+    where
+        (T,): for<'d> ArgumentDecoder<'d>,
+    {
+        with_candid(args, |args| {
+            let message = self.network.submit_call(self.canister_id, self.sender, method, args)?;
+            for _ in 0..MAX_ROUNDS {
+                if let Some(answer) = self.network.ingress_status(message.clone()) {
+                    return answer;
+                }
+                self.network.tick();
+            }
+            self.network.await_call(message)
+        })
+        .map(|(answer,): (T,)| answer)
     }
 
     /// Calls a query method.

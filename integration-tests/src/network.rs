@@ -7,7 +7,7 @@ use pocket_ic::{PocketIc, PocketIcBuilder};
 /// Without `POCKET_IC_BIN` that is `localnet`, served by this process and shared by all networks in it.
 pub fn builder() -> PocketIcBuilder {
     let builder = PocketIcBuilder::new();
-    if std::env::var_os("POCKET_IC_BIN").is_some() {
+    if std::env::var_os("POCKET_IC_BIN").is_some_and(|binary| !binary.is_empty()) {
         return builder;
     }
     let url = localnet::LocalNet::shared().url();

@@ -113,6 +113,8 @@ pub(crate) mod instructions {
     pub(crate) const INSPECT: u64 = 200_000_000;
     /// A round.
     pub(crate) const ROUND: u64 = 4_000_000_000;
+    /// What each execution takes of a round besides its instructions; nobody pays for it.
+    pub(crate) const MESSAGE_OVERHEAD: u64 = 2_000_000;
     /// By how much the debt of installations falls each round.
     pub(crate) const INSTALL_DEBT_PER_ROUND: u64 = 2_000_000_000;
     /// Part of the limit kept for a cleanup callback, in percent.

@@ -291,8 +291,14 @@ impl Network {
         self.subnets.get(&id).map(|subnet| subnet.public_key.to_vec())
     }
 
+    /// What the next round sees.
     fn context(&self) -> management::Context {
         management::Context { now: self.time, root_key: Arc::clone(&self.root_key) }
+    }
+
+    /// What queries and message inspection see: the state after the last round, and its time.
+    fn context_of_last_round(&self) -> management::Context {
+        management::Context { now: self.last_round, ..self.context() }
     }
 
     fn canister(&self, id: Principal) -> Option<&Canister> {

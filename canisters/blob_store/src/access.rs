@@ -34,13 +34,16 @@ impl<M: Memory> State<M> {
 
     /// Takes a principal from the list; does nothing when it is not there.
     ///
-    /// Uploads that it has open stay open: what it declared before may still be put and sealed.
+    /// Uploads that it has open end.
     ///
     /// # Errors
     /// [`UploaderError::NotController`]; nothing was changed.
     pub fn remove_uploader(&mut self, caller: Caller, uploader: Principal) -> Result<(), UploaderError> {
         check_controller(caller)?;
         self.uploaders.remove(&uploader);
+        for key in self.sessions.keys_of(&uploader) {
+            self.drop_upload(&key);
+        }
         Ok(())
     }
 

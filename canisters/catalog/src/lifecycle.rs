@@ -66,7 +66,12 @@ pub fn upgrade<M: Memory>(state: &mut State<M>, args: CatalogArgs) -> Result<(),
         if blob_store == Principal::anonymous() || blob_store == Principal::management_canister() {
             return Err(InvalidArgs::InvalidBlobStore(blob_store));
         }
-        state.config.set(Record(StoredConfig::Installed { blob_store }));
+        let config = StoredConfig::Installed { blob_store };
+        if state.config.get().0 != config {
+            // What one blob store has sealed another may not have.
+            state.modules.clear_new();
+            state.config.set(Record(config));
+        }
     }
     for publisher in publishers {
         state.publishers.insert(publisher, ());

@@ -1,6 +1,6 @@
 //! Entry points of the catalog; what they do is in the library.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use candid::Principal;
 use catalog::{commit, lifecycle, memory, publish, publishers, runtime::IcRuntime};
@@ -21,6 +21,24 @@ fn main() {}
 thread_local! {
     /// Starts anew with every upgrade.
     static UNSTABLE_METER: RefCell<Meter> = RefCell::default();
+    /// Messages that wait for the blob store.
+    static UNSTABLE_WAITING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts a message as waiting until it is dropped, which it is also when the message traps after a call.
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Self {
+        UNSTABLE_WAITING.set(UNSTABLE_WAITING.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        UNSTABLE_WAITING.set(UNSTABLE_WAITING.get().saturating_sub(1));
+    }
 }
 
 /// Counts what a method cost, at its end.
@@ -33,6 +51,17 @@ fn metered<T>(method: &str, answer: T) -> T {
 fn init(args: CatalogArgs) {
     if let Err(error) = lifecycle::install(&mut memory::state().borrow_mut(), args) {
         ic_cdk::trap(error.to_string());
+    }
+}
+
+#[ic_cdk::pre_upgrade]
+fn pre_upgrade() {
+    // Nothing is to be saved. But the answer to an open call would come to code that never made the call.
+    let waiting = UNSTABLE_WAITING.get();
+    if waiting > 0 {
+        ic_cdk::trap(format!(
+            "{waiting} messages wait for the blob store: stop the catalog, which waits for them, then upgrade and start it"
+        ));
     }
 }
 
@@ -49,11 +78,13 @@ fn post_upgrade(args: Option<CatalogArgs>) {
 
 #[ic_cdk::update]
 async fn commit(args: CommitArgs) -> Result<CommitInfo, CommitError> {
+    let _waiting = Waiting::begin();
     metered("commit", commit::commit(&memory::state(), &IcRuntime, msg_caller(), args).await)
 }
 
 #[ic_cdk::update]
 async fn publish(args: PublishArgs) -> Result<ReleaseInfo, PublishError> {
+    let _waiting = Waiting::begin();
     metered("publish", publish::publish(&memory::state(), &IcRuntime, msg_caller(), args).await)
 }
 

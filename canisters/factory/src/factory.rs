@@ -57,6 +57,11 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
         self.read(|state| state.jobs.get(id))
     }
 
+    /// Returns how many deployments are being driven, each of which has a call open.
+    pub fn driven(&self) -> usize {
+        self.running.count()
+    }
+
     /// Returns who the factory is.
     pub(crate) fn own_id(&self) -> Principal {
         self.runtime.own_id()

@@ -12,6 +12,10 @@ pub const CHUNK_STORE_SLOTS: u64 = depot_types::limits::MAX_CHUNKS;
 
 /// Tries of a step that makes no progress before the deployment fails.
 pub const MAX_ATTEMPTS: u32 = 8;
+/// The same once there is a canister, which would be left without its controllers: a working day of tries.
+pub const MAX_ATTEMPTS_WITH_CANISTER: u32 = 500;
+/// How often a deployment waits for room in the chunk store, or for others that stage the same chunks: an hour.
+pub const MAX_WAITS_FOR_STORE: u32 = 65;
 /// How often a deployment goes back from installing to staging because chunks vanished from the store.
 pub const MAX_RESTAGES: u32 = 3;
 /// How often one run of the staging step looks into the chunk store while others stage the chunks it needs.

@@ -13,6 +13,11 @@ impl Running {
         self.0.borrow_mut().insert(id).then(|| RunGuard { running: self, id })
     }
 
+    /// Returns how many deployments have a driver.
+    pub(crate) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     /// Returns true when the deployment has a driver.
     pub(crate) fn contains(&self, id: u64) -> bool {
         self.0.borrow().contains(&id)

@@ -16,6 +16,18 @@ fn init(args: FactoryArgs) {
     ic::install(args);
 }
 
+#[ic_cdk::pre_upgrade]
+fn pre_upgrade() {
+    // Nothing is to be saved. But the answer to an open call would come to code that never made the call.
+    let driven = factory().driven();
+    if driven > 0 {
+        ic_cdk::trap(format!(
+            "{driven} deployments wait for answers of other canisters: stop the factory, which waits for them, then \
+             upgrade and start it"
+        ));
+    }
+}
+
 #[ic_cdk::post_upgrade]
 fn post_upgrade(args: Option<FactoryArgs>) {
     ic::reopen(args);
@@ -27,7 +39,11 @@ async fn deploy(args: DeployArgs) -> Result<Deployment, DeployError> {
     let _measure = measure("deploy");
     let factory = factory();
     let id = match factory.begin(caller(), args)? {
-        Begun::Existing(id) => id,
+        Begun::Existing(id) => {
+            // Whoever asks again may be wondering why nothing happens.
+            timers::watch();
+            id
+        }
         Begun::New(id) => {
             // Armed before the first await: should the driver trap after it, the watchdog takes over.
             timers::watch();

@@ -40,10 +40,8 @@ pub(crate) enum Admission {
     Admitted,
     /// There is no room, and nobody else needs anything: the store may be cleared, if that is begun at once.
     MustClear,
-    /// There is no room until others are done and the store can be cleared.
+    /// There is no room until others are done and the store can be cleared. A single module always fits an empty store.
     Later(Shortage),
-    /// There is no room even without the chunks that nobody needs.
-    Full(Shortage),
 }
 
 /// How far the room does not suffice.
@@ -97,13 +95,7 @@ impl<M: Memory> Staging<M> {
             .collect();
         let room = CHUNK_STORE_SLOTS.saturating_sub(needed_by_others.len() as u64) as u32;
         let shortage = Shortage { needed: wanted.difference(&needed_by_others).count() as u32, available: room };
-        if shortage.needed > shortage.available {
-            Admission::Full(shortage)
-        } else if needed_by_others.is_empty() {
-            Admission::MustClear
-        } else {
-            Admission::Later(shortage)
-        }
+        if needed_by_others.is_empty() { Admission::MustClear } else { Admission::Later(shortage) }
     }
 
     /// Forgets all chunks but those of one deployment, which are then to be copied anew. Done in the message that

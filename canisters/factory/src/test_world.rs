@@ -425,7 +425,7 @@ impl Depot {
 
     /// Lets the watchdog work until no deployment is in progress.
     pub(crate) fn settle(&self) {
-        for _ in 0..100 {
+        for _ in 0..2_000 {
             let Some(delay) = self.factory().next_look() else { return };
             self.world().now_ns += delay.as_nanos() as u64;
             for task in self.resume() {

@@ -16,7 +16,7 @@ pub struct Factory<'a>(pub Client<'a>);
 impl Factory<'_> {
     /// Asks for a canister; the answer is the deployment as it stands when the call ends.
     pub fn deploy(&self, args: DeployArgs) -> Answer<Result<Deployment, DeployError>> {
-        self.0.update("deploy", (args,))
+        self.0.update_patiently("deploy", (args,))
     }
 
     /// Describes a deployment.

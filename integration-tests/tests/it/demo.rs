@@ -9,7 +9,9 @@ use depot_types::Hash;
 use integration_tests::{made::data_module, wasms};
 
 fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_demo")).args(args).output().unwrap()
+    // A server that the demo starts would otherwise write into its output, and keep it open.
+    let quiet = ("POCKET_IC_MUTE_SERVER", "1");
+    Command::new(env!("CARGO_BIN_EXE_demo")).args(args).env(quiet.0, quiet.1).output().unwrap()
 }
 
 /// A file in a folder of the tests, gone with the value.

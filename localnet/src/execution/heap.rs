@@ -78,6 +78,9 @@ impl Heap {
     /// Reserves address space for a heap of up to `capacity` bytes with `guard` inaccessible bytes behind. The heap
     /// is empty.
     fn new(capacity: usize, guard: usize) -> io::Result<Arc<Self>> {
+        if rustix::param::page_size() != PAGE_BYTES {
+            return Err(io::Error::other("localnet needs a kernel with pages of 4 KiB"));
+        }
         let file = memfd_create("localnet-heap", MemfdFlags::CLOEXEC)?;
         ftruncate(&file, capacity as u64)?;
         let reserved = capacity + guard;

@@ -31,8 +31,8 @@ struct HeapImage {
     content: StableMemory,
     /// Mutable globals in order.
     globals: Vec<GlobalValue>,
-    /// Hash of the module that the globals belong to.
-    module: [u8; 32],
+    /// Hash of the module that the globals belong to; none when they are to be as a module defines them.
+    module: Option<[u8; 32]>,
 }
 
 impl Memories {
@@ -57,7 +57,7 @@ impl Memories {
         if !same_types || heap.bytes() > capacity(module.is_wasm64()) {
             return Ok(None);
         }
-        let image = HeapImage { content: heap, globals, module: module.hash() };
+        let image = HeapImage { content: heap, globals, module: Some(module.hash()) };
         Ok(Some(Self { stable, heap: Some(Arc::new(image)) }))
     }
 
@@ -69,6 +69,13 @@ impl Memories {
     /// Returns the values of the globals that the module can change, unless they are fresh.
     pub(crate) fn globals(&self) -> &[GlobalValue] {
         self.heap.as_ref().map_or(&[], |heap| &heap.globals)
+    }
+
+    /// Forgets the globals: they will be as the module that takes the memories over defines them.
+    pub(crate) fn without_globals(self) -> Self {
+        let fresh =
+            |heap: Arc<HeapImage>| HeapImage { content: heap.content.clone(), globals: Vec::new(), module: None };
+        Self { heap: self.heap.map(|heap| Arc::new(fresh(heap))), ..self }
     }
 }
 
@@ -321,7 +328,7 @@ impl Sandbox {
                         mapped(heap.load(&mut running.store, offset as usize, page));
                     }
                 }
-                if image.module == module.hash() {
+                if image.module == Some(module.hash()) {
                     running.set_globals(&image.globals);
                 }
             }
@@ -361,7 +368,7 @@ impl Sandbox {
                 self.globals = self.running.globals();
                 self.held.get_or_insert(Checkpoint { held_pages: Vec::new(), ..checkpoint });
             }
-            (Ok(_), Keep::Discard) | (Err(_), _) => self.restore(&checkpoint),
+            (Ok(_), Keep::Discard) | (Err(_), _) => self.restore(&checkpoint, &dirty),
         }
         if self.module.drops_segments() {
             self.renew();
@@ -370,7 +377,7 @@ impl Sandbox {
             ended.logs.push(halt.log());
         }
         Outcome {
-            dirty_pages: if ended.result.is_ok() { changed_pages } else { 0 },
+            dirty_pages: if ended.result.is_ok() && keep != Keep::Discard { changed_pages } else { 0 },
             result: ended.result.map_err(|halt| halt.into_user_error(&canister)),
             instructions: ended.instructions,
             logs: ended.logs,
@@ -423,10 +430,9 @@ impl Sandbox {
         dirty.into_iter().map(|range| (range.clone(), content[range].to_vec())).collect()
     }
 
-    /// Returns to a state remembered.
-    fn restore(&mut self, checkpoint: &Checkpoint) {
-        let dirty = self.running.dirty();
-        self.running.discard(&dirty);
+    /// Goes back to a checkpoint; `dirty` are the pages that differ from the last commit.
+    fn restore(&mut self, checkpoint: &Checkpoint, dirty: &[Range<usize>]) {
+        self.running.discard(dirty);
         self.running.shrink(checkpoint.heap_bytes);
         self.running.put_back(&checkpoint.held_pages);
         self.running.set_globals(&checkpoint.globals);
@@ -449,7 +455,8 @@ impl Sandbox {
     /// Undoes held changes.
     pub(crate) fn rollback(&mut self) {
         if let Some(checkpoint) = self.held.take() {
-            self.restore(&checkpoint);
+            let dirty = self.running.dirty();
+            self.restore(&checkpoint, &dirty);
         }
     }
 
@@ -460,7 +467,7 @@ impl Sandbox {
         let image = HeapImage {
             content: StableMemory::from_bytes(self.running.content()),
             globals: self.globals.clone(),
-            module: self.module.hash(),
+            module: Some(self.module.hash()),
         };
         Memories { stable: self.stable().clone(), heap: Some(Arc::new(image)) }
     }

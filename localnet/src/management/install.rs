@@ -261,7 +261,8 @@ impl Build {
                 if !skip_pre_upgrade && old.module().has_entry(&Entry::PreUpgrade) {
                     self.execute(old, Entry::PreUpgrade, Vec::new(), Keep::Hold)?;
                 }
-                let memories = if keep_heap { old.memories() } else { Memories::fresh(old.stable().clone()) };
+                let memories =
+                    if keep_heap { old.memories().without_globals() } else { Memories::fresh(old.stable().clone()) };
                 (memories, Entry::PostUpgrade)
             }
             _ => (Memories::default(), Entry::Init),

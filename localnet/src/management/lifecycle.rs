@@ -86,7 +86,7 @@ pub(super) fn delete(
     if !canister.input.is_empty() {
         return Err(Refusal::DeleteQueueNotEmpty { canister: canister.id });
     }
-    bill.cycles += canister.balance + canister.reserved_balance;
+    bill.cycles = bill.cycles.saturating_add(canister.balance).saturating_add(canister.reserved_balance);
     subnet.canisters.remove(&args.canister_id);
     Ok(())
 }

@@ -4,7 +4,12 @@ use std::collections::BTreeSet;
 
 use candid::Principal;
 
-use super::{ManagementCall, Parcel, respond::deadline_expired, round::Round, routes::Destination};
+use super::{
+    ManagementCall, Parcel,
+    respond::{deadline_expired, is_past},
+    round::Round,
+    routes::Destination,
+};
 use crate::{
     canister::{Canister, Input, Status},
     error::{ErrorCode, UserError, UserResult},
@@ -89,31 +94,27 @@ impl Round<'_> {
         self.subnet.management_input.push_back(call);
     }
 
-    /// Gives up best-effort calls whose deadline passed: the caller gets a reject, whatever happens to the call. What
-    /// is still queued for it, request or response, turns into a refund of its cycles.
+    /// Gives up best-effort calls whose deadline passed: the caller gets a reject, whatever happens to the call. A
+    /// request that is still queued turns into a refund of its cycles.
     pub(super) fn expire_calls(&mut self) {
         let now = self.context.now;
         let mut refunds: Vec<(Principal, Cycles)> = Vec::new();
         for canister in self.subnet.canisters.values_mut() {
             let mut answered: BTreeSet<CallbackId> = BTreeSet::new();
-            canister.input.retain_mut(|input| match input {
-                Input::Request(request) if request.deadline.is_some_and(|deadline| deadline < now) => {
+            canister.input.retain(|input| match input {
+                Input::Request(request) if is_past(request.deadline, now) => {
                     refunds.push((request.sender, request.cycles));
                     false
                 }
-                Input::Response(response) if response.deadline.is_some() => {
+                // An answer that is there counts, however late its turn comes.
+                Input::Response(response) => {
                     answered.insert(response.callback);
-                    if response.deadline.is_some_and(|deadline| deadline < now) {
-                        refunds.push((response.originator, response.refund));
-                        response.refund = 0;
-                        response.answer = deadline_expired().into();
-                    }
                     true
                 }
-                Input::Request(_) | Input::Response(_) | Input::Ingress { .. } => true,
+                Input::Request(_) | Input::Ingress { .. } => true,
             });
             for (id, callback) in &canister.callbacks {
-                if callback.deadline.is_some_and(|deadline| deadline < now) && !answered.contains(id) {
+                if is_past(callback.deadline, now) && !answered.contains(id) {
                     canister.input.push_back(Input::Response(Response {
                         originator: canister.id,
                         callback: *id,

@@ -103,7 +103,7 @@ pub(crate) fn settle(
     wasm64: bool,
 ) -> Cycles {
     let price = cost_model.execution(used_instructions, wasm64).min(prepaid);
-    canister.balance += prepaid - price;
+    canister.balance = canister.balance.saturating_add(prepaid - price);
     price
 }
 

@@ -14,7 +14,7 @@ use crate::{
     message::{Answer, CallContextId, CallOrigin, CallbackId, Cycles, MessageId, Request, Response},
 };
 
-const NS_PER_SECOND: u64 = 1_000_000_000;
+pub(super) const NS_PER_SECOND: u64 = 1_000_000_000;
 /// Bytes in a page by which changed memory is counted.
 const PAGE_BYTES: u64 = 4096;
 
@@ -91,6 +91,8 @@ impl Round<'_> {
             return;
         }
         let wasm64 = module.is_wasm64();
+        // A canister that cannot pay keeps its timer and its hook, and they come again next round.
+        let Ok(prepaid) = prepay(canister, &self.subnet.cost_model, limit, wasm64) else { return };
         match task {
             // Off before it runs, so that the canister may set it again.
             Entry::GlobalTimer => canister.global_timer = 0,
@@ -100,7 +102,6 @@ impl Round<'_> {
             }
             _ => {}
         }
-        let Ok(prepaid) = prepay(canister, &self.subnet.cost_model, limit, wasm64) else { return };
         let context = self.open_context(id, CallOrigin::Task, 0);
         let Some(mut environment) = self.environment(id, CallOrigin::Task.caller(), Vec::new(), limit) else { return };
         environment.prepaid = prepaid;

@@ -82,7 +82,7 @@ impl IngressHistory {
         self.bytes += result_bytes(&result);
         message.result = Some(result);
         self.answered.push_back(*id);
-        while self.messages.len() > MAX_HISTORY_MESSAGES || self.bytes > MAX_HISTORY_BYTES {
+        while self.answered.len() > MAX_HISTORY_MESSAGES || self.bytes > MAX_HISTORY_BYTES {
             if self.answered.len() <= 1 {
                 break;
             }
@@ -139,7 +139,7 @@ impl Network {
     pub(crate) fn submit_ingress(&mut self, call: Call) -> UserResult<(MessageId, EffectivePrincipal)> {
         self.check_ingress_size(&call).map_err(|text| UserError::new(ErrorCode::CanisterRejectedMessage, text))?;
         let (subnet_id, effective) = self.route(&call)?;
-        let context = self.context();
+        let context = self.context_of_last_round();
         let Some(subnet) = self.subnets.get_mut(&subnet_id) else {
             return Err(UserError::new(ErrorCode::SubnetNotFound, format!("Subnet {subnet_id} not found")));
         };

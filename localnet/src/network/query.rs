@@ -26,7 +26,7 @@ impl Network {
     /// The reject of the canister or of the network.
     pub(crate) fn query(&mut self, call: Call) -> UserResult<Vec<u8>> {
         let (subnet, _) = self.route(&call)?;
-        let context = self.context();
+        let context = self.context_of_last_round();
         let Some(subnet) = self.subnets.get_mut(&subnet) else {
             return Err(UserError::new(ErrorCode::SubnetNotFound, format!("Subnet {subnet} not found")));
         };

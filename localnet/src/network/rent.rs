@@ -2,7 +2,7 @@
 
 use candid::Principal;
 
-use super::round::Round;
+use super::{execute::NS_PER_SECOND, round::Round};
 use crate::{
     canister::{Canister, ChangeOrigin},
     cycles::CostModel,
@@ -10,8 +10,6 @@ use crate::{
     management,
     message::Cycles,
 };
-
-const NS_PER_SECOND: u64 = 1_000_000_000;
 
 impl Round<'_> {
     /// Charges every canister whose last charge is long enough ago. Those that cannot pay lose their code, their

@@ -2,7 +2,7 @@
 
 use candid::Principal;
 
-use super::{Parcel, round::Round};
+use super::{Parcel, execute::NS_PER_SECOND, round::Round};
 use crate::{
     canister::Input,
     error::{ErrorCode, RejectCode, UserError, UserResult},
@@ -13,6 +13,11 @@ use crate::{
 /// Returns the error of calls that were open when the canister's code was removed.
 pub(super) fn uninstalled() -> UserError {
     UserError::new(ErrorCode::CanisterRejectedMessage, "Canister has been uninstalled.")
+}
+
+/// Returns true when a deadline, which is in whole seconds, lies before the second that `now` (in ns) is in.
+pub(super) fn is_past(deadline: Option<u64>, now: u64) -> bool {
+    deadline.is_some_and(|deadline| deadline / NS_PER_SECOND < now / NS_PER_SECOND)
 }
 
 /// Returns the error of a best-effort call whose deadline passed.
@@ -73,7 +78,7 @@ impl Round<'_> {
 
     /// Returns true when a best-effort call is given up.
     pub(super) fn is_past(&self, deadline: Option<u64>) -> bool {
-        deadline.is_some_and(|deadline| deadline < self.context.now)
+        is_past(deadline, self.context.now)
     }
 
     /// Puts a response into the input queue of the canister that waits for it. When it does not wait any more it gets

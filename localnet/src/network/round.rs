@@ -151,6 +151,7 @@ impl Round<'_> {
 
     /// Executes one task or message of the canister; false when it had none.
     fn execute_next(&mut self, id: Principal) -> bool {
+        self.instructions = self.instructions.saturating_add(instructions::MESSAGE_OVERHEAD);
         if let Some(tasks) = self.tasks.get_mut(&id) {
             let task = tasks.pop_front();
             if tasks.is_empty() {

@@ -134,7 +134,10 @@ impl<'a> Survey<'a> {
                     }
                 }
             }
-            Payload::CustomSection(section) => self.custom_sections.push(section),
+            // Others are of no interest, and a module may have millions of them.
+            Payload::CustomSection(section) if section.name().starts_with(METADATA_PREFIX) => {
+                self.custom_sections.push(section);
+            }
             _ => {}
         }
         Ok(())

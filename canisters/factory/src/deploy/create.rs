@@ -27,7 +27,8 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
         let available = self.runtime.liquid_cycles().saturating_sub(reserved);
         if available < required {
             let (required, available) = (Nat::from(required), Nat::from(available));
-            return self.fail(job.id, FailureReason::InsufficientCycles { required, available });
+            // Cycles that calls of other deployments hold come back.
+            return self.retry_later(job.id, true, FailureReason::InsufficientCycles { required, available });
         }
         self.intend(job.id);
         match self.runtime.create_canister(job.request.new_canister(), cycles).await {
@@ -36,6 +37,9 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
                     job.canister_id = Some(canister_id);
                     job.cycles_spent = cycles;
                 });
+                // What was stored is only sure once this message ends, and it ends with the next call: so one follows
+                // at once, before anything else could trap. Its answer does not matter.
+                let _ = self.runtime.controllers_of(canister_id).await;
                 self.count_call(ManagementMethod::CreateCanister);
                 progress
             }

@@ -8,8 +8,8 @@ use ic_stable_structures::Memory;
 use crate::{
     Factory,
     jobs::{StoredJob, StoredOutcome, StoredStep},
-    limits::{FIRST_BACKOFF, MAX_ATTEMPTS, MAX_BACKOFF, WATCHDOG_INTERVAL},
-    runtime::{CallError, Runtime, Verdict},
+    limits::{FIRST_BACKOFF, MAX_ATTEMPTS, MAX_ATTEMPTS_WITH_CANISTER, MAX_BACKOFF, WATCHDOG_INTERVAL},
+    runtime::{CallError, RejectCode, Runtime, Verdict},
 };
 
 /// What a step came to. The record says so already.
@@ -110,6 +110,13 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
     /// Stores that the step shall be tried again after a while; after too many tries the deployment fails for the
     /// reason given. `is_settled` tells that nothing of the step is under way any more.
     pub(super) fn retry_later(&self, id: u64, is_settled: bool, reason: FailureReason) -> Progress {
+        let has_canister = self.job(id).is_some_and(|job| job.canister_id.is_some());
+        let max_attempts = if has_canister { MAX_ATTEMPTS_WITH_CANISTER } else { MAX_ATTEMPTS };
+        self.retry_up_to(max_attempts, id, is_settled, reason)
+    }
+
+    /// Does the same with so many tries at the most.
+    pub(super) fn retry_up_to(&self, max_attempts: u32, id: u64, is_settled: bool, reason: FailureReason) -> Progress {
         let now_ns = self.runtime.now_ns();
         let attempts = self.change_job(id, |job| {
             job.attempts += 1;
@@ -118,7 +125,7 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
             job.attempts
         });
         match attempts {
-            Some(attempts) if attempts < MAX_ATTEMPTS => Progress::Paused,
+            Some(attempts) if attempts < max_attempts => Progress::Paused,
             _ => self.fail(id, reason),
         }
     }
@@ -130,6 +137,17 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
             Verdict::Retry => self.retry_later(id, true, reason),
             Verdict::Unknown => self.retry_later(id, false, reason),
             Verdict::Refused | Verdict::Unreadable => self.fail(id, reason),
+        }
+    }
+
+    /// Stores the failure of a question to the catalog or the blob store. That one of them is stopped, as it is for an
+    /// upgrade, looks like an error of the canister and passes.
+    pub(super) fn retry_or_fail_question(&self, id: u64, method: &str, error: &CallError) -> Progress {
+        match error {
+            CallError::Rejected { code: RejectCode::CanisterError, .. } => {
+                self.retry_later(id, true, FailureReason::CallFailed(error.to_failure(method)))
+            }
+            _ => self.retry_or_fail(id, method, error),
         }
     }
 

@@ -30,7 +30,7 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
             Ok(Some(info)) => self.advance(job.id, StoredStep::Stage, |job| {
                 job.chunk_hashes = info.chunk_hashes.into_iter().map(to_stored).collect();
             }),
-            Err(error) => self.retry_or_fail(job.id, "module_info", &error),
+            Err(error) => self.retry_or_fail_question(job.id, "module_info", &error),
         }
     }
 }

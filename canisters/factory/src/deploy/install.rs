@@ -28,6 +28,7 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
         match self.runtime.install(installation).await {
             Ok(()) => {
                 let progress = self.advance(job.id, StoredStep::Verify, |_| {});
+                self.mutate(|state| state.staging.release(job.id));
                 self.count_call(ManagementMethod::InstallChunkedCode);
                 progress
             }

@@ -27,7 +27,7 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
                 job.version = resolved.version;
             }),
             Ok(Err(error)) => self.fail(job.id, FailureReason::Unresolved(error)),
-            Err(error) => self.retry_or_fail(job.id, "resolve", &error),
+            Err(error) => self.retry_or_fail_question(job.id, "resolve", &error),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::drive::Progress;
 use crate::{
     Factory,
     jobs::{StoredJob, StoredStep},
-    limits::{MAX_STAGE_ROUNDS, MAX_STORE_LOOKS},
+    limits::{MAX_STAGE_ROUNDS, MAX_STORE_LOOKS, MAX_WAITS_FOR_STORE},
     runtime::{CallError, ManagementMethod, RejectCode, Runtime},
     staging::{Admission, NextChunk, Shortage},
 };
@@ -26,8 +26,6 @@ enum Plan {
     Done,
     /// There is no room yet.
     Later(Shortage),
-    /// There is no room.
-    Full(Shortage),
 }
 
 impl<R: Runtime, M: Memory> Factory<R, M> {
@@ -46,15 +44,15 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
                 }
                 Plan::Clear => self.clear_store(id, &hashes).await,
                 Plan::Copy(hash) => self.copy_chunk(id, hash).await,
-                Plan::Later(shortage) => return self.retry_later(id, true, full(shortage)),
-                Plan::Full(shortage) => return self.fail(id, full(shortage)),
+                Plan::Later(shortage) => return self.retry_up_to(MAX_WAITS_FOR_STORE, id, true, full(shortage)),
             };
             if let Err(progress) = round {
                 return progress;
             }
         }
         let error = CallError::NotMade { message: "others are still staging the same chunks".to_string() };
-        self.retry_later(id, true, FailureReason::CallFailed(error.to_failure(ManagementMethod::UploadChunk.name())))
+        let reason = FailureReason::CallFailed(error.to_failure(ManagementMethod::UploadChunk.name()));
+        self.retry_up_to(MAX_WAITS_FOR_STORE, id, true, reason)
     }
 
     fn plan_round(&self, id: u64, hashes: &[Hash]) -> Plan {
@@ -69,7 +67,6 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
             },
             Admission::MustClear => Plan::Clear,
             Admission::Later(shortage) => Plan::Later(shortage),
-            Admission::Full(shortage) => Plan::Full(shortage),
         })
     }
 
@@ -123,7 +120,7 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
                 let module_hash = self.job(id).and_then(|job| job.module_hash()).unwrap_or_default();
                 return refused(self.fail(id, FailureReason::UnknownModule { module_hash }));
             }
-            Err(error) => return refused(self.retry_or_fail(id, "get_chunk", &error)),
+            Err(error) => return refused(self.retry_or_fail_question(id, "get_chunk", &error)),
         };
         let received = Hash::of(&bytes);
         if received != hash {

@@ -156,7 +156,7 @@ fn check_size(name: &str, size: usize) -> Result<(), Halt> {
 /// Gives up the call under construction, if there is one, and takes its cycles back.
 fn drop_pending(run: &mut Run) {
     if let Some(call) = run.pending_call.take() {
-        run.balance += call.cycles;
+        run.balance = run.balance.saturating_add(call.cycles);
     }
 }
 

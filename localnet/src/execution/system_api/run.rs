@@ -159,10 +159,14 @@ impl Run {
 
     /// Adds a line to what the canister printed.
     pub(super) fn log(&mut self, line: String) {
-        self.log_bytes += line.len();
+        // An empty line counts too, or a message could print them without end.
+        let bytes = |line: &String| size_of::<String>() + line.len();
+        self.log_bytes += bytes(&line);
         self.logs.push_back(line);
-        while self.log_bytes > MAX_LOG_BYTES {
-            self.log_bytes -= self.logs.pop_front().map_or(self.log_bytes, |line| line.len());
+        while self.log_bytes > MAX_LOG_BYTES
+            && let Some(oldest) = self.logs.pop_front()
+        {
+            self.log_bytes -= bytes(&oldest);
         }
     }
 

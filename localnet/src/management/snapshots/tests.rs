@@ -206,16 +206,20 @@ fn should_wait_while_too_much_memory_changed() {
     assert_eq!(code(load(&mut world, user(1), id, &snapshot.id)), ErrorCode::CanisterHeapDeltaRateLimited);
 }
 
-/// Keeps a number in a global and in the heap, and traps after an upgrade that did not keep both.
+/// Keeps a number in a global and in the heap. Traps before an upgrade when it does not have both, and after one that
+/// did not keep the heap or did not begin with fresh globals.
 const ROUNDED: &str = r#"(module (@custom "icp:private enhanced-orthogonal-persistence" "")
     (import "ic0" "trap" (func $trap (param i32 i32)))
     (memory 1)
     (global $number (mut i64) (i64.const 0))
     (global $fraction (mut f64) (f64.const 0.5))
     (func (export "canister_init") (global.set $number (i64.const 77)) (i64.store (i32.const 8) (i64.const 77)))
-    (func (export "canister_post_upgrade")
+    (func (export "canister_pre_upgrade")
         (if (i64.ne (i64.load (i32.const 8)) (global.get $number)) (then (call $trap (i32.const 0) (i32.const 0))))
-        (if (i64.ne (i64.const 77) (global.get $number)) (then (call $trap (i32.const 0) (i32.const 0))))))"#;
+        (if (i64.ne (i64.const 77) (global.get $number)) (then (call $trap (i32.const 0) (i32.const 0)))))
+    (func (export "canister_post_upgrade")
+        (if (i64.ne (i64.load (i32.const 8)) (i64.const 77)) (then (call $trap (i32.const 0) (i32.const 0))))
+        (if (i64.ne (i64.const 0) (global.get $number)) (then (call $trap (i32.const 0) (i32.const 0))))))"#;
 
 fn read_metadata(world: &mut World, id: Principal, snapshot: &[u8]) -> wire::ReadCanisterSnapshotMetadataResult {
     let args = wire::ReadCanisterSnapshotMetadataArgs { canister_id: id, snapshot_id: snapshot.to_vec() };
@@ -319,7 +323,7 @@ fn should_carry_a_canister_to_another_by_reading_and_uploading() {
 }
 
 #[test]
-fn should_carry_heap_and_globals() {
+fn should_carry_heap_and_globals_but_begin_upgrades_with_fresh_globals() {
     let mut world = World::new();
     world.subnet.rate_limits_disabled = true;
     let (id, other) = (world.create(user(1)), world.create(user(1)));

@@ -53,7 +53,7 @@ fn should_settle_after_a_crash_at_any_two_awaits() {
                 depot.world().is_late = is_late;
                 let mut task = depot.start(release_args("first"));
                 if (0..first).any(|_| task.poll().is_some()) {
-                    assert_eq!(first, 14, "there are 13 awaits");
+                    assert_eq!(first, 15, "there are 14 awaits");
                     break;
                 }
                 crash(&depot, kind, task);

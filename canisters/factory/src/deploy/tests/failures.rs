@@ -10,7 +10,7 @@ use depot_types::{
 use serde_bytes::ByteBuf;
 
 use crate::{
-    limits::MAX_ATTEMPTS,
+    limits::{MAX_ATTEMPTS, MAX_ATTEMPTS_WITH_CANISTER},
     runtime::CallError,
     test_world::{
         CALL_COST, CYCLES, Depot, FACTORY, Fault, TRAPPING_INIT_ARG, failure, module_args, principal, release_args,
@@ -61,9 +61,10 @@ fn should_try_again_what_was_never_called() {
 #[test]
 fn should_give_up_after_so_many_tries() {
     for (method, step) in CALLS {
+        let max_attempts = if step > Step::Create { MAX_ATTEMPTS_WITH_CANISTER } else { MAX_ATTEMPTS };
         let depot = Depot::new();
         depot.publish();
-        for _ in 0..MAX_ATTEMPTS {
+        for _ in 0..max_attempts {
             depot.world().fail(method, 0, 2, false);
         }
         assert!(depot.deploy(release_args("first")).is_ok());
@@ -71,11 +72,11 @@ fn should_give_up_after_so_many_tries() {
         let message = "rejected with 2".to_string();
         let reason = FailureReason::CallFailed(CallFailure { method: method.to_string(), reject_code: 2, message });
         assert_eq!(failure(&depot.deployment(0)), (step, reason), "{method}");
-        assert_eq!(depot.look().count(method), MAX_ATTEMPTS as usize, "{method}");
+        assert_eq!(depot.look().count(method), max_attempts as usize, "{method}");
 
         let depot = Depot::new();
         depot.publish();
-        for _ in 1..MAX_ATTEMPTS {
+        for _ in 1..max_attempts {
             depot.world().fail(method, 0, 2, false);
         }
         assert!(depot.deploy(release_args("first")).is_ok());
@@ -211,7 +212,23 @@ fn should_see_that_it_handed_over_though_controllers_changed_since() {
     depot.world().canisters.values_mut().for_each(|canister| canister.controllers = vec![principal(5)]);
     let deployment = task.finish().unwrap();
     assert_eq!(deployment.status, DeploymentStatus::Succeeded);
-    assert_eq!(depot.look().count("canister_info"), 1);
+    // Once after the creation, and once to find out.
+    assert_eq!(depot.look().count("canister_info"), 2);
+}
+
+#[test]
+fn should_wait_out_an_upgrade_of_catalog_or_blob_store() {
+    for (method, step) in CALLS.into_iter().filter(|(_, step)| *step < Step::Create) {
+        let depot = Depot::new();
+        depot.publish();
+        depot.world().fail(method, 0, 5, false);
+        let deployment = depot.deploy(release_args("first")).unwrap();
+        if matches!(method, "resolve" | "module_info" | "get_chunk") {
+            assert_eq!(deployment.status, DeploymentStatus::InProgress { step }, "{method}");
+            depot.settle();
+            assert_eq!(depot.deployment(0).status, DeploymentStatus::Succeeded, "{method}");
+        }
+    }
 }
 
 #[test]
@@ -225,11 +242,15 @@ fn should_look_at_the_balance_again_before_it_creates() {
         depot.world().cycles = cycles;
         let deployment = task.finish().unwrap();
         if number == 0 {
+            // It waits for cycles that others may give back.
+            assert_eq!(deployment.status, DeploymentStatus::InProgress { step: Step::Create });
+            assert_eq!(depot.look().canisters.len(), 0);
+            depot.settle();
             let reason = FailureReason::InsufficientCycles {
                 required: Nat::from(CYCLES + CALL_COST),
                 available: Nat::from(cycles),
             };
-            assert_eq!(failure(&deployment), (Step::Create, reason));
+            assert_eq!(failure(&depot.deployment(0)), (Step::Create, reason));
         } else {
             assert_eq!(deployment.status, DeploymentStatus::Succeeded);
         }

@@ -92,14 +92,16 @@ fn should_never_clear_what_another_deployment_leases() {
         first.poll_times(1);
     }
     let too_large = depot.world().add_module("forty-one", 41);
-    let refused = depot.deploy(module_args("second", too_large)).unwrap();
-    let reason = FailureReason::ChunkStoreFull { needed: 41, available: 40 };
-    assert_eq!(failure(&refused), (Step::Stage, reason));
+    let waiting = depot.deploy(module_args("second", too_large)).unwrap();
+    assert_eq!(waiting.status, DeploymentStatus::InProgress { step: Step::Stage });
 
     let fitting = depot.world().add_module("forty", 40);
     assert_eq!(depot.deploy(module_args("third", fitting)).unwrap().status, DeploymentStatus::Succeeded);
     assert_eq!(first.finish().unwrap().status, DeploymentStatus::Succeeded);
     assert_eq!(depot.look().count("clear_chunk_store"), 0);
+    depot.settle();
+    assert_eq!(depot.deployment(waiting.id).status, DeploymentStatus::Succeeded);
+    assert_eq!(depot.look().count("clear_chunk_store"), 1);
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn should_deploy_a_release_with_no_more_calls_than_needed() {
             "get_chunk",
             "upload_chunk",
             "create_canister",
+            "canister_info",
             "install_chunked_code",
             "canister_status",
             "update_settings",
