@@ -153,6 +153,8 @@ fn should_let_only_uploaders_upload() {
     );
     depot.blob_store().remove_uploader(stranger).unwrap().unwrap();
     assert_eq!(depot.blob_store().uploaders().unwrap(), []);
+    let refused = depot.blob_store_as(stranger).put_chunk(hash, 0, &module).unwrap();
+    assert_eq!(refused, Err(PutChunkError::NoUpload { module_hash: hash }), "its upload ended with its right");
 }
 
 #[test]

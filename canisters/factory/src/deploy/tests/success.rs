@@ -11,6 +11,17 @@ use crate::{
 };
 
 #[test]
+fn should_count_what_is_driven_and_so_must_not_be_upgraded() {
+    let depot = Depot::new();
+    depot.publish();
+    let mut task = depot.start(release_args("first"));
+    task.poll_times(1);
+    assert_eq!(depot.factory().driven(), 1);
+    assert_eq!(task.finish().unwrap().status, DeploymentStatus::Succeeded);
+    assert_eq!(depot.factory().driven(), 0);
+}
+
+#[test]
 fn should_deploy_a_release_with_no_more_calls_than_needed() {
     let depot = Depot::new();
     let module_hash = depot.publish();
