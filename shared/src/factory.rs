@@ -281,7 +281,7 @@ pub struct ListDeploymentsArgs {
     pub owner: Option<Principal>,
     /// The deployment before which the page starts: `next` of the page before.
     pub before: Option<u64>,
-    /// Most entries of the page: 50 when absent, 500 at the most.
+    /// Most entries of the page: 50 when absent, 200 at the most.
     pub limit: Option<u32>,
 }
 

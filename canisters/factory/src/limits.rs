@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Deployments in progress at the most: each may hold one open call, of the 50 that a canister is guaranteed.
 pub const MAX_OPEN_DEPLOYMENTS: u64 = 20;
+/// Deployments of a page at the most: each takes up to 6 KB, and a reply has room for 2 MiB.
+pub const MAX_DEPLOYMENTS_PER_PAGE: u32 = 200;
 /// Entries of the list of deployers.
 pub const MAX_DEPLOYERS: u64 = 100;
 

@@ -3,11 +3,11 @@
 use candid::Principal;
 use depot_types::{
     factory::{Deployment, DeploymentPage, ListDeploymentsArgs},
-    limits::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES},
+    limits::DEFAULT_PAGE_ENTRIES,
 };
 use ic_stable_structures::Memory;
 
-use crate::{Factory, runtime::Runtime};
+use crate::{Factory, limits::MAX_DEPLOYMENTS_PER_PAGE, runtime::Runtime};
 
 impl<R: Runtime, M: Memory> Factory<R, M> {
     /// Returns a deployment.
@@ -23,7 +23,7 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
 
     /// Returns a page of deployments, newest first.
     pub fn list_deployments(&self, args: ListDeploymentsArgs) -> DeploymentPage {
-        let limit = args.limit.unwrap_or(DEFAULT_PAGE_ENTRIES).clamp(1, MAX_PAGE_ENTRIES) as usize;
+        let limit = args.limit.unwrap_or(DEFAULT_PAGE_ENTRIES).clamp(1, MAX_DEPLOYMENTS_PER_PAGE) as usize;
         self.read(|state| {
             let mut jobs = state.jobs.newest_first(args.owner.as_ref(), args.before);
             let deployments: Vec<Deployment> = jobs.by_ref().take(limit).map(|job| job.to_wire()).collect();
