@@ -15,6 +15,7 @@ use integration_tests::{
     made::data_module,
     wasms,
 };
+use pocket_ic::ErrorCode;
 
 /// A depot with release 1.0.0 of the sample canister.
 fn depot_with_counter() -> (Depot, Hash) {
@@ -232,4 +233,35 @@ fn should_keep_deployments_over_an_upgrade_and_go_on() {
     let after = deploy(&depot, counter_args("after"));
     assert_eq!(after.status, DeploymentStatus::Succeeded);
     assert!(after.id > before.id);
+}
+
+#[test]
+fn should_refuse_an_upgrade_while_answers_are_awaited() {
+    let (depot, _) = depot_with_counter();
+    let upgrade = || {
+        let arg = Encode!(&None::<FactoryArgs>).unwrap();
+        depot.network.upgrade_canister(depot.factory_id, wasms::load("factory").unwrap(), arg, Some(depot.admin))
+    };
+    let begin = |key| {
+        let arg = Encode!(&counter_args(key)).unwrap();
+        let call = depot.network.submit_call(depot.factory_id, depot.admin, "deploy", arg).unwrap();
+        // The deployment waits for the management canister after its first round.
+        depot.network.tick();
+        call
+    };
+    let call = begin("running");
+    let refused = upgrade().unwrap_err();
+    assert_eq!(refused.error_code, ErrorCode::CanisterCalledTrap);
+    assert!(refused.reject_message.contains("stop the factory"), "{}", refused.reject_message);
+    depot.network.await_call(call).unwrap();
+
+    let call = begin("stopping");
+    depot.network.stop_canister(depot.factory_id, Some(depot.admin)).unwrap();
+    upgrade().unwrap();
+    depot.network.start_canister(depot.factory_id, Some(depot.admin)).unwrap();
+    depot.network.await_call(call).unwrap();
+    for key in ["running", "stopping"] {
+        let deployment = depot.factory().deployment_by_key(key).unwrap().unwrap();
+        assert_eq!(deployment.status, DeploymentStatus::Succeeded, "{key}");
+    }
 }

@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Round<'_> {
-    /// Sends a request of a canister of this subnet: at once when the receiver is on this subnet, else with the next
-    /// round. What cannot be sent is rejected.
+    /// Sends a request of a canister of this subnet: at once when the receiver is a canister on this subnet, else with the
+    /// next round. What cannot be sent is rejected.
     pub(super) fn send(&mut self, request: Request) {
         match self.routes.destination(&request, self.subnet.id) {
             Err(error) => self.reject(request, error),
@@ -39,7 +39,8 @@ impl Round<'_> {
                 self.report.outbound.push((subnet, Parcel::Request(request)));
             }
             Ok(Destination::Canister { .. }) => self.arrive_at_canister(request),
-            Ok(Destination::Management { .. }) => self.arrive_at_management(request),
+            // Calls of the management canister take the way of messages between subnets, also on their own subnet.
+            Ok(Destination::Management { subnet }) => self.report.outbound.push((subnet, Parcel::Request(request))),
         }
     }
 

@@ -53,6 +53,16 @@ impl Round<'_> {
     /// Answers a call and gives back the cycles that were not accepted. Whoever does not wait any more gets only the
     /// cycles.
     pub(super) fn respond(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles) {
+        self.answer(origin, result, refund, false);
+    }
+
+    /// Answers a call of the management canister. The answer to a canister takes the way of messages between subnets,
+    /// and so arrives in the next round.
+    pub(super) fn respond_as_management(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles) {
+        self.answer(origin, result, refund, true);
+    }
+
+    fn answer(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles, by_management: bool) {
         let result = result.map_err(|error| UserError::new(error.code, cut(error.description)));
         match origin {
             CallOrigin::Ingress { id, .. } => self.report.answered.push((id, result)),
@@ -67,7 +77,7 @@ impl Round<'_> {
                 };
                 let response = Response { originator: sender, callback, refund, answer, deadline };
                 match self.routes.subnet_of(&sender) {
-                    Some(subnet) if subnet != self.subnet.id => {
+                    Some(subnet) if by_management || subnet != self.subnet.id => {
                         self.report.outbound.push((subnet, Parcel::Response(response)));
                     }
                     _ => self.deliver_response(response),

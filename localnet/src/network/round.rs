@@ -77,7 +77,7 @@ impl Round<'_> {
     fn answer_raw_rand(&mut self) {
         for call in std::mem::take(&mut self.subnet.postponed_raw_rand) {
             let result = user_result(management::answer_raw_rand(self.subnet, &call));
-            self.respond(call.origin, result, call.cycles);
+            self.respond_as_management(call.origin, result, call.cycles);
         }
     }
 
@@ -184,13 +184,13 @@ impl Round<'_> {
             self.charge_for_settings(canister, &sender, bytes);
         }
         match disposition {
-            Disposition::Done(result, cycles) => self.respond(origin, result, cycles),
+            Disposition::Done(result, cycles) => self.respond_as_management(origin, result, cycles),
             Disposition::Waiting => {}
             Disposition::DoneWithStops(result, cycles, waiting) => {
                 for (origin, cycles, error) in waiting {
-                    self.respond(origin, Err(error), cycles);
+                    self.respond_as_management(origin, Err(error), cycles);
                 }
-                self.respond(origin, result, cycles);
+                self.respond_as_management(origin, result, cycles);
             }
         }
     }

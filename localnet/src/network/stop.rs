@@ -24,7 +24,7 @@ impl Round<'_> {
             }
         }
         for request in done {
-            self.respond(request.origin, Ok(EMPTY_REPLY.to_vec()), request.cycles);
+            self.respond_as_management(request.origin, Ok(EMPTY_REPLY.to_vec()), request.cycles);
         }
     }
 
@@ -39,7 +39,7 @@ impl Round<'_> {
         }
         for request in late {
             let error = UserError::new(ErrorCode::StopCanisterRequestTimeout, "Stop canister request timed out");
-            self.respond(request.origin, Err(error), request.cycles);
+            self.respond_as_management(request.origin, Err(error), request.cycles);
         }
     }
 }

@@ -78,16 +78,18 @@ fn should_reject_management_calls_without_a_way() {
 }
 
 #[test]
-fn should_answer_raw_rand_in_the_next_round() {
+fn should_answer_management_calls_two_rounds_later_and_raw_rand_three() {
     let mut network = network(1);
     let a = actor(&mut network, 0);
-    let argument = forward(MANAGEMENT, "raw_rand", Encode!().unwrap());
-    let (id, _) = network.submit_ingress(call(a, "forward", argument)).unwrap();
-    network.tick();
-    assert_eq!(network.ingress_status(&id, None).unwrap(), None);
-    network.tick();
-    let reply = network.ingress_status(&id, None).unwrap().unwrap().unwrap();
-    assert_eq!(Decode!(&reply, Vec<u8>).unwrap().len(), 32);
+    for (method, argument, rounds) in [("stored_chunks", record(a), 2), ("raw_rand", Encode!().unwrap(), 3)] {
+        let (id, _) = network.submit_ingress(call(a, "forward", forward(MANAGEMENT, method, argument))).unwrap();
+        for _ in 0..rounds {
+            network.tick();
+            assert_eq!(network.ingress_status(&id, None).unwrap(), None, "{method}");
+        }
+        network.tick();
+        assert!(network.ingress_status(&id, None).unwrap().unwrap().is_ok(), "{method}");
+    }
     assert_eq!(total(&network), BALANCE);
 }
 
