@@ -179,7 +179,7 @@ pub enum InvalidModule {
     #[error("the file is empty")]
     Empty,
     /// Neither Wasm nor gzip: the first bytes are not theirs.
-    #[error("the file is neither Wasm nor gzip")]
+    #[error("the file is neither Wasm nor gzip of Wasm")]
     NotWasm,
     /// The bytes end too early.
     #[error("the module is truncated: it ends unexpectedly at byte {offset}")]

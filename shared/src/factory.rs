@@ -152,6 +152,11 @@ pub enum FailureReason {
         /// Cycles free.
         available: Nat,
     },
+    /// The owner lost the right to deploy before the canister was created.
+    NotAllowed {
+        /// The owner.
+        owner: Principal,
+    },
     /// A call failed for good; a module that traps in its init function is among these.
     CallFailed(CallFailure),
     /// It is not known whether the creation took place: its answer was lost.

@@ -20,6 +20,9 @@ impl<R: Runtime, M: Memory> Factory<R, M> {
             // The call was made, and its answer never arrived here: there may be a canister.
             return self.fail_creation_unknown(job.id);
         }
+        if !self.may_deploy(&job.owner) {
+            return self.fail(job.id, FailureReason::NotAllowed { owner: job.owner });
+        }
         let method = ManagementMethod::CreateCanister.name();
         let cycles = job.request.cycles;
         let required = cycles.saturating_add(self.runtime.call_cost(method, MAX_CREATE_ARGUMENT_BYTES));

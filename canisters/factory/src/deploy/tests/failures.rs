@@ -13,7 +13,8 @@ use crate::{
     limits::{MAX_ATTEMPTS, MAX_ATTEMPTS_WITH_CANISTER},
     runtime::CallError,
     test_world::{
-        CALL_COST, CYCLES, Depot, FACTORY, Fault, TRAPPING_INIT_ARG, failure, module_args, principal, release_args,
+        CALL_COST, CONTROLLER, CYCLES, DEPLOYER, Depot, FACTORY, Fault, TRAPPING_INIT_ARG, failure, module_args,
+        principal, release_args,
     },
 };
 
@@ -229,6 +230,18 @@ fn should_wait_out_an_upgrade_of_catalog_or_blob_store() {
             assert_eq!(depot.deployment(0).status, DeploymentStatus::Succeeded, "{method}");
         }
     }
+}
+
+#[test]
+fn should_create_nothing_for_an_owner_who_lost_the_right() {
+    let depot = Depot::new();
+    depot.publish();
+    let mut task = depot.start(release_args("first"));
+    task.poll_times(2);
+    assert_eq!(depot.factory().remove_deployer(CONTROLLER, DEPLOYER), Ok(()));
+    let deployment = task.finish().unwrap();
+    assert_eq!(failure(&deployment), (Step::Create, FailureReason::NotAllowed { owner: DEPLOYER }));
+    assert_eq!((depot.look().canisters.len(), depot.look().count("create_canister")), (0, 0));
 }
 
 #[test]
