@@ -31,6 +31,6 @@ run_program() {
   cd "$ROOT" || die "cannot enter $ROOT"
   # The test is built along although it is not run: with it the dependencies have the features that scripts/test
   # builds them with, and are compiled once for both.
-  cargo build --locked --package integration-tests --bins --test it >&2
+  cargo build "${SELECTION[@]}" --bins --test it >&2
   exec "${CARGO_TARGET_DIR:-$ROOT/target}/debug/$name" ${arguments[@]+"${arguments[@]}"}
 }

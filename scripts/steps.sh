@@ -34,3 +34,9 @@ duration() {
     printf '%d min %02d s' "$((seconds / 60))" "$((seconds % 60))"
   fi
 }
+
+# The packages that tests, demo and benchmarks are built from, all with the same selection: cargo unifies the features
+# of packages that are built together, and other features mean compiling dependencies anew. The builder, which needs few
+# of the dependencies, stands apart.
+# shellcheck disable=SC2034 # the sourcing scripts use it
+readonly SELECTION=(--locked --workspace --exclude depot-builder)

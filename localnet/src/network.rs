@@ -33,7 +33,7 @@ mod stop;
 mod tests;
 
 #[cfg(test)]
-pub(crate) use config::canister_id;
+pub(crate) use config::{canister_id, test_fixtures::config as test_config};
 pub(crate) use environment::{charge, environment, prepay, settle};
 use ingress::IngressHistory;
 use routes::Routes;

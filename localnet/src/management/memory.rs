@@ -111,7 +111,7 @@ pub(super) fn reserve(canister: &mut Canister, amount: Cycles) {
     canister.reserved_balance += amount;
 }
 
-/// Tests that the canister has not changed more memory than it may for now.
+/// Tests that the canister has not changed more memory than it may within a round.
 pub(super) fn check_heap_delta(canister: &Canister, rate_limits_disabled: bool) -> Result<(), Refusal> {
     if !rate_limits_disabled && canister.heap_delta_debt >= HEAP_DELTA_RATE_LIMIT {
         return Err(Refusal::HeapDeltaRateLimited { canister: canister.id, debit: canister.heap_delta_debt });

@@ -32,17 +32,8 @@ pub(super) fn take(
     bill: &mut Bill,
 ) -> Result<(wire::Snapshot, Vec<Released>), Refusal> {
     let subnet_use = SubnetUse::of(subnet);
-    let rate_limits_disabled = subnet.rate_limits_disabled;
-    controlled(subnet, &args.canister_id, caller)?;
-    let replaced_size = match &args.replace_snapshot {
-        Some(id) => find_own(subnet, args.canister_id, id)?.size,
-        None => 0,
-    };
+    let replaced_size = check_room(subnet, caller, args.canister_id, args.replace_snapshot.as_deref())?;
     let canister = canister_mut(subnet, &args.canister_id)?;
-    if args.replace_snapshot.is_none() && canister.snapshots.len() >= MAX_SNAPSHOTS {
-        return Err(Refusal::TooManySnapshots { canister: canister.id });
-    }
-    check_heap_delta(canister, rate_limits_disabled)?;
     let sandbox = canister.sandbox.as_mut().ok_or(Refusal::SnapshotOfEmpty { canister: canister.id })?;
     let snapshot = Snapshot {
         taken_at: now,
@@ -196,6 +187,27 @@ fn find<'a>(subnet: &'a Subnet, target: Principal, id: &[u8]) -> Result<(&'a Can
 }
 
 /// Finds a snapshot of the canister.
+/// Tests that a canister may get a snapshot, if need be in the place of another one, whose size is answered.
+fn check_room(
+    subnet: &mut Subnet,
+    caller: &Principal,
+    target: Principal,
+    replaced: Option<&[u8]>,
+) -> Result<u64, Refusal> {
+    let rate_limits_disabled = subnet.rate_limits_disabled;
+    controlled(subnet, &target, caller)?;
+    let replaced_size = match replaced {
+        Some(id) => find_own(subnet, target, id)?.size,
+        None => 0,
+    };
+    let canister = canister(subnet, &target)?;
+    if replaced.is_none() && canister.snapshots.len() >= MAX_SNAPSHOTS {
+        return Err(Refusal::TooManySnapshots { canister: canister.id });
+    }
+    check_heap_delta(canister, rate_limits_disabled)?;
+    Ok(replaced_size)
+}
+
 fn find_own<'a>(subnet: &'a Subnet, target: Principal, id: &[u8]) -> Result<&'a Snapshot, Refusal> {
     let (owner, snapshot) = find(subnet, target, id)?;
     if owner.id != target {

@@ -323,16 +323,15 @@ fn derive(purpose: &[u8], input: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod test_fixtures {
+    //! Configurations for tests.
 
-    fn instance(application: usize) -> InstanceConfig {
-        let set = ExtendedSubnetConfigSet {
-            application: vec![SubnetSpec::default(); application],
-            ..ExtendedSubnetConfigSet::default()
-        };
+    use pocket_ic::common::rest::{ExtendedSubnetConfigSet, InstanceConfig, SubnetSpec};
+
+    /// Returns the configuration of a network with these application subnets and nothing else asked for.
+    pub(crate) fn config(application: Vec<SubnetSpec>) -> InstanceConfig {
         InstanceConfig {
-            subnet_config_set: set,
+            subnet_config_set: ExtendedSubnetConfigSet { application, ..ExtendedSubnetConfigSet::default() },
             http_gateway_config: None,
             state_dir: None,
             icp_config: None,
@@ -345,6 +344,15 @@ mod tests {
             mainnet_nns_subnet_id: None,
             disable_ingress_validation: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(application: usize) -> InstanceConfig {
+        test_fixtures::config(vec![SubnetSpec::default(); application])
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     round::Round,
 };
 use crate::{
-    canister::{Input, Status},
+    canister::{Canister, Input, Status},
     error::{ErrorCode, UserError, UserResult},
     execution::{Entry, Keep},
     limits::{MAX_INGRESS_BYTES_APPLICATION, MAX_INGRESS_BYTES_SYSTEM, MAX_INGRESS_TTL_NS, instructions},
@@ -112,6 +112,26 @@ pub(super) fn timed_out(id: &MessageId) -> UserError {
 /// Returns the size that the message would have in a signed envelope.
 fn envelope_bytes(method: &str, payload: &[u8], sender: &Principal) -> usize {
     method.len() + payload.len() + sender.as_slice().len() + ENVELOPE_BYTES
+}
+
+impl Subnet {
+    /// Returns the canister that a user's message or query is for, if it takes them.
+    ///
+    /// # Errors
+    /// When there is no such canister, or it is stopping or stopped.
+    pub(super) fn running_canister(&self, id: Principal) -> UserResult<&Canister> {
+        let canister = self
+            .canisters
+            .get(&id)
+            .ok_or_else(|| UserError::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found")))?;
+        match canister.status {
+            Status::Running => Ok(canister),
+            Status::Stopping(_) => {
+                Err(UserError::new(ErrorCode::CanisterStopping, format!("Canister {id} is stopping")))
+            }
+            Status::Stopped => Err(UserError::new(ErrorCode::CanisterStopped, format!("Canister {id} is stopped"))),
+        }
+    }
 }
 
 impl Network {
@@ -222,18 +242,7 @@ impl Network {
 /// Decides whether an ingress message to a canister is let in.
 fn accept_message(subnet: &mut Subnet, context: &management::Context, call: &Call) -> UserResult<()> {
     let id = call.canister_id;
-    let Some(canister) = subnet.canisters.get(&id) else {
-        return Err(UserError::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found")));
-    };
-    match canister.status {
-        Status::Running => {}
-        Status::Stopping(_) => {
-            return Err(UserError::new(ErrorCode::CanisterStopping, format!("Canister {id} is stopping")));
-        }
-        Status::Stopped => {
-            return Err(UserError::new(ErrorCode::CanisterStopped, format!("Canister {id} is stopped")));
-        }
-    }
+    let canister = subnet.running_canister(id)?;
     check_payable(
         canister,
         &subnet.cost_model,

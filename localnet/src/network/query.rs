@@ -11,7 +11,6 @@ use super::{
     respond::{cut, user_result},
 };
 use crate::{
-    canister::Status,
     error::{ErrorCode, UserError, UserResult},
     execution::{Entry, Environment, Keep, MethodKind, Outcome, OutgoingCall},
     limits::instructions,
@@ -226,18 +225,7 @@ impl CallGraph<'_> {
 
     fn find_method(&self, query: &Query) -> UserResult<Entry> {
         let id = query.canister;
-        let Some(canister) = self.subnet.canisters.get(&id) else {
-            return Err(UserError::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found")));
-        };
-        match canister.status {
-            Status::Running => {}
-            Status::Stopping(_) => {
-                return Err(UserError::new(ErrorCode::CanisterStopping, format!("Canister {id} is stopping")));
-            }
-            Status::Stopped => {
-                return Err(UserError::new(ErrorCode::CanisterStopped, format!("Canister {id} is stopped")));
-            }
-        }
+        let canister = self.subnet.running_canister(id)?;
         let module = canister.module().ok_or_else(|| no_module(id))?;
         let method = query.method.clone();
         let entry = if module.has_method(MethodKind::Query, &method) {

@@ -218,43 +218,17 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
-pub(super) mod test_fixtures {
-    //! Configurations for the tests of the server.
-
-    use pocket_ic::common::rest::{ExtendedSubnetConfigSet, InstanceConfig, SubnetSpec};
-
-    /// Returns the configuration of a network with one application subnet.
-    pub(in crate::server) fn config() -> InstanceConfig {
-        InstanceConfig {
-            subnet_config_set: ExtendedSubnetConfigSet {
-                application: vec![SubnetSpec::default()],
-                ..ExtendedSubnetConfigSet::default()
-            },
-            http_gateway_config: None,
-            state_dir: None,
-            icp_config: None,
-            log_level: None,
-            bitcoind_addr: None,
-            dogecoind_addr: None,
-            icp_features: None,
-            incomplete_state: None,
-            initial_time: None,
-            mainnet_nns_subnet_id: None,
-            disable_ingress_validation: None,
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
+    use pocket_ic::common::rest::SubnetSpec;
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::network::test_config;
 
     fn start() -> (Instance, Ended, Arc<Semaphore>) {
         let places = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&places).try_acquire_owned().unwrap();
-        let network = Network::new(&test_fixtures::config()).unwrap();
+        let network = Network::new(&test_config(vec![SubnetSpec::default()])).unwrap();
         let (instance, ended) = Instance::start(network, place).unwrap();
         (instance, ended, places)
     }

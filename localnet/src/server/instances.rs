@@ -118,8 +118,14 @@ fn not_found(id: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use pocket_ic::common::rest::SubnetSpec;
+
     use super::*;
-    use crate::server::instance::test_fixtures::config;
+    use crate::network::test_config;
+
+    fn config() -> InstanceConfig {
+        test_config(vec![SubnetSpec::default()])
+    }
 
     #[tokio::test]
     async fn should_hold_as_many_instances_as_allowed_and_no_more() {

@@ -6,13 +6,13 @@ use candid::Principal;
 use ic_management_canister_types as wire;
 use sha2::{Digest, Sha256};
 
-use super::{charge_snapshot, find_own, next_id, read::checked};
+use super::{charge_snapshot, check_room, find_own, next_id, read::checked};
 use crate::{
     canister::{Canister, Chunks, Snapshot, SnapshotCode, UploadedCode},
     execution::{CompiledModule, GlobalValue, Memories, StableMemory, compile},
     limits::{
-        CHUNK_BYTES, MAX_CERTIFIED_DATA, MAX_CHUNKS, MAX_GLOBALS, MAX_SNAPSHOTS, MAX_STABLE_MEMORY, MAX_WASM,
-        MAX_WASM64_HEAP, instructions,
+        CHUNK_BYTES, MAX_CERTIFIED_DATA, MAX_CHUNKS, MAX_GLOBALS, MAX_STABLE_MEMORY, MAX_WASM, MAX_WASM64_HEAP,
+        instructions,
     },
     management::{
         arguments::UploadSnapshotDataArgs,
@@ -35,17 +35,8 @@ pub(in crate::management) fn metadata(
     bill: &mut Bill,
 ) -> Result<wire::UploadCanisterSnapshotMetadataResult, Refusal> {
     let subnet_use = SubnetUse::of(subnet);
-    let rate_limits_disabled = subnet.rate_limits_disabled;
-    controlled(subnet, &args.canister_id, caller)?;
-    let replaced_size = match &args.replace_snapshot {
-        Some(id) => find_own(subnet, args.canister_id, id)?.size,
-        None => 0,
-    };
+    let replaced_size = check_room(subnet, caller, args.canister_id, args.replace_snapshot.as_deref())?;
     let canister = canister_mut(subnet, &args.canister_id)?;
-    if args.replace_snapshot.is_none() && canister.snapshots.len() >= MAX_SNAPSHOTS {
-        return Err(Refusal::TooManySnapshots { canister: canister.id });
-    }
-    check_heap_delta(canister, rate_limits_disabled)?;
     at_most("wasm_module_size", args.wasm_module_size, MAX_WASM as u64)?;
     at_most("globals", args.globals.len() as u64, MAX_GLOBALS as u64)?;
     at_most("certified_data", args.certified_data.len() as u64, MAX_CERTIFIED_DATA as u64)?;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use candid::Principal;
-use pocket_ic::common::rest::{CanisterCyclesCostSchedule, ExtendedSubnetConfigSet, InstanceConfig, SubnetSpec};
+use pocket_ic::common::rest::{CanisterCyclesCostSchedule, SubnetSpec};
 
 use crate::{
     canister::{Canister, Settings},
     error::UserResult,
     execution::{self, Memories, Sandbox},
     message::Cycles,
-    network::{Call, Network},
+    network::{Call, Network, test_config},
 };
 
 /// Balance of a new canister.
@@ -201,22 +201,7 @@ pub(super) fn free_network() -> Network {
 }
 
 fn network_of(application: Vec<SubnetSpec>) -> Network {
-    let subnet_config_set = ExtendedSubnetConfigSet { application, ..ExtendedSubnetConfigSet::default() };
-    Network::new(&InstanceConfig {
-        subnet_config_set,
-        http_gateway_config: None,
-        state_dir: None,
-        icp_config: None,
-        log_level: None,
-        bitcoind_addr: None,
-        dogecoind_addr: None,
-        icp_features: None,
-        incomplete_state: None,
-        initial_time: None,
-        mainnet_nns_subnet_id: None,
-        disable_ingress_validation: None,
-    })
-    .unwrap()
+    Network::new(&test_config(application)).unwrap()
 }
 
 /// Creates an actor on the subnet with this index.
