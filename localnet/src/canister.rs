@@ -9,6 +9,7 @@ use std::{
 };
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cycles::{DEFAULT_FREEZING_THRESHOLD_SECS, DEFAULT_RESERVED_CYCLES_LIMIT, Holdings},
@@ -21,7 +22,7 @@ use crate::{
 pub(crate) type Chunks = BTreeMap<[u8; 32], Arc<Vec<u8>>>;
 
 /// Who may read a canister's logs, snapshots or status.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Viewers {
     /// Controllers only.
     Controllers,
@@ -32,7 +33,7 @@ pub(crate) enum Viewers {
 }
 
 /// A canister's settings, as `update_settings` changes them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
     /// Who controls the canister; at most ten, sorted, without repetition.
     pub controllers: Vec<Principal>,
@@ -59,6 +60,7 @@ pub(crate) struct Settings {
     /// Fewest cycles that a call from another canister must bring.
     pub minimum_incoming_canister_call_cycles: Cycles,
     /// Environment variables sorted by name.
+    #[serde(with = "crate::checkpoint::shared")]
     pub environment_variables: Arc<Vec<(String, String)>>,
 }
 
@@ -84,7 +86,7 @@ impl Settings {
 }
 
 /// A `stop_canister` call that waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StopRequest {
     /// Who waits for the answer.
     pub origin: CallOrigin,
@@ -95,7 +97,7 @@ pub(crate) struct StopRequest {
 }
 
 /// Whether a canister takes calls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Status {
     /// Takes calls.
     Running,
@@ -106,7 +108,7 @@ pub(crate) enum Status {
 }
 
 /// A call that the canister is answering.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CallContext {
     /// Who waits for the answer.
     pub origin: CallOrigin,
@@ -125,7 +127,7 @@ pub(crate) struct CallContext {
 }
 
 /// What to do when a call is answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Callback {
     /// The call context in which the call was made.
     pub context: CallContextId,
@@ -146,17 +148,19 @@ pub(crate) struct Callback {
 }
 
 /// Something that waits in a canister's input queue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Input {
     /// A user's message.
     Ingress {
         /// The message.
+        #[serde(with = "serde_bytes")]
         id: [u8; 32],
         /// Who sent it.
         sender: Principal,
         /// The method it calls.
         method: String,
         /// The argument.
+        #[serde(with = "serde_bytes")]
         payload: Vec<u8>,
         /// Signed attributes of the sender, and their signer.
         sender_info: Option<(Vec<u8>, Principal)>,
@@ -170,7 +174,7 @@ pub(crate) enum Input {
 }
 
 /// Why a canister changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ChangeOrigin {
     /// A user did it.
     User(Principal),
@@ -179,7 +183,7 @@ pub(crate) enum ChangeOrigin {
 }
 
 /// What changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ChangeDetails {
     /// The canister was created with these controllers and, if any, the hash of its environment variables.
     Creation(Vec<Principal>, Option<[u8; 32]>),
@@ -196,7 +200,7 @@ pub(crate) enum ChangeDetails {
 }
 
 /// How code was installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DeploymentMode {
     /// There was none before.
     Install,
@@ -207,9 +211,10 @@ pub(crate) enum DeploymentMode {
 }
 
 /// What a canister's history says of a snapshot that was loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LoadedSnapshot {
     /// The snapshot.
+    #[serde(with = "serde_bytes")]
     pub id: Vec<u8>,
     /// Version that the canister had when it was taken.
     pub version: u64,
@@ -222,7 +227,7 @@ pub(crate) struct LoadedSnapshot {
 }
 
 /// An entry of a canister's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Change {
     /// When, in ns.
     pub time: u64,
@@ -235,7 +240,7 @@ pub(crate) struct Change {
 }
 
 /// A canister's history: the newest changes and how many there ever were.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
     /// Number of changes ever.
     pub total: u64,
@@ -255,13 +260,14 @@ impl History {
 }
 
 /// One record of a canister's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogRecord {
     /// Number of the record.
     pub index: u64,
     /// When, in ns.
     pub time: u64,
     /// The bytes printed.
+    #[serde(with = "serde_bytes")]
     pub content: Vec<u8>,
 }
 
@@ -322,8 +328,8 @@ pub(crate) struct UploadedCode {
     pub globals: Vec<GlobalValue>,
 }
 
-/// A canister.
-#[derive(Debug)]
+/// A canister. What is skipped by serde is large: [`crate::checkpoint`] keeps it apart.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Canister {
     /// Its id.
     pub id: Principal,
@@ -338,8 +344,10 @@ pub(crate) struct Canister {
     /// Cycles set aside for storage.
     pub reserved_balance: Cycles,
     /// Code and memories, if there is code.
+    #[serde(skip)]
     pub sandbox: Option<Sandbox>,
     /// Certified data, at most 32 bytes.
+    #[serde(with = "serde_bytes")]
     pub certified_data: Vec<u8>,
     /// The global timer's deadline in ns, 0 when off.
     pub global_timer: u64,
@@ -348,8 +356,10 @@ pub(crate) struct Canister {
     /// True when the low-memory hook ran and memory has been low ever since.
     pub low_memory_hook_ran: bool,
     /// The chunk store, by hash.
+    #[serde(skip)]
     pub chunks: Chunks,
     /// Snapshots by id, oldest first.
+    #[serde(skip)]
     pub snapshots: BTreeMap<Vec<u8>, Snapshot>,
     /// Number given to the next snapshot.
     pub next_snapshot: u64,

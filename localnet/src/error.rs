@@ -1,11 +1,12 @@
 //! The error of a call, with the code a replica gives it.
 
 pub(crate) use pocket_ic::{ErrorCode, RejectCode};
+use serde::{Deserialize, Serialize};
 
 /// An unsuccessful call as its sender sees it: an error code and a sentence.
 ///
 /// Callers that are canisters see only the reject code and the sentence; ingress and query callers see all three.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("IC{:04}: {description}", *.code as u64)]
 pub(crate) struct UserError {
     /// The replica's error code; its hundreds digit is the reject code.

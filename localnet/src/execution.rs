@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cycles::{CostModel, Holdings},
@@ -19,6 +20,7 @@ mod engine;
 #[cfg(test)]
 mod fixtures;
 mod heap;
+mod heap_leaves;
 mod module;
 mod sandbox;
 mod stable;
@@ -26,12 +28,13 @@ mod system_api;
 mod weights;
 
 pub(crate) use engine::compile;
+pub(crate) use heap_leaves::{HeapLeaf, LeafContent};
 pub(crate) use module::{CompiledModule, MethodKind, Visibility};
 pub(crate) use sandbox::{GlobalValue, Memories, Sandbox};
-pub(crate) use stable::StableMemory;
+pub(crate) use stable::{LEAF_PAGES, Leaf, PAGE_BYTES, Page, StableMemory, WASM_PAGE_BYTES};
 
 /// A function of the canister with the environment it is called with: one callback of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Closure {
     /// Index in table 0, resolved when the response arrives.
     pub function: u64,

@@ -2,6 +2,7 @@
 
 use candid::Principal;
 use pocket_ic::RejectCode;
+use serde::{Deserialize, Serialize};
 
 use crate::error::UserError;
 
@@ -12,15 +13,15 @@ pub(crate) type Cycles = u128;
 pub(crate) type MessageId = [u8; 32];
 
 /// Names a call context within a canister.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct CallContextId(pub u64);
 
 /// Names an open callback within a canister.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct CallbackId(pub u64);
 
 /// A call from one canister to another, or to the management canister.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
     /// The calling canister.
     pub sender: Principal,
@@ -31,6 +32,7 @@ pub(crate) struct Request {
     /// The method name.
     pub method: String,
     /// The argument.
+    #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
     /// Cycles attached.
     pub cycles: Cycles,
@@ -39,10 +41,10 @@ pub(crate) struct Request {
 }
 
 /// What a call is answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
     /// The reply bytes.
-    Reply(Vec<u8>),
+    Reply(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A reject: code and message (cut to 8 KiB by whoever makes it).
     Reject(RejectCode, String),
 }
@@ -54,7 +56,7 @@ impl From<UserError> for Answer {
 }
 
 /// The response to a [`Request`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Response {
     /// The canister that made the call.
     pub originator: Principal,
@@ -69,11 +71,12 @@ pub(crate) struct Response {
 }
 
 /// Who is waiting for the answer of a call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum CallOrigin {
     /// A user's ingress message.
     Ingress {
         /// The message.
+        #[serde(with = "serde_bytes")]
         id: MessageId,
         /// Its sender.
         sender: Principal,

@@ -7,6 +7,7 @@ use std::{
 
 use candid::Principal;
 use pocket_ic::common::rest::{SubnetKind, SubnetSpec};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     canister::Canister,
@@ -80,9 +81,10 @@ pub(crate) struct Subnet {
 }
 
 /// An ingress message that passed the filter and waits for the next round.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PendingIngress {
     /// The message.
+    #[serde(with = "serde_bytes")]
     pub id: MessageId,
     /// What was called.
     pub call: Call,
@@ -91,7 +93,7 @@ pub(crate) struct PendingIngress {
 }
 
 /// A request or response on its way between subnets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Parcel {
     /// A call.
     Request(Request),
@@ -120,13 +122,14 @@ pub(crate) struct InstructionLimits {
 }
 
 /// A call of the management canister.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ManagementCall {
     /// Who waits for the answer; `origin.caller()` is the caller.
     pub origin: CallOrigin,
     /// The method.
     pub method: String,
     /// The argument.
+    #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
     /// Cycles attached.
     pub cycles: Cycles,
@@ -147,7 +150,7 @@ pub(crate) enum Disposition {
 }
 
 /// An ingress message or query, as it comes from a client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Call {
     /// The sender.
     pub sender: Principal,
@@ -158,13 +161,14 @@ pub(crate) struct Call {
     /// The method.
     pub method: String,
     /// The argument.
+    #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
     /// Signed attributes of the sender, and their signer.
     pub sender_info: Option<(Vec<u8>, Principal)>,
 }
 
 /// The principal that routes a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EffectivePrincipal {
     /// A canister.
     Canister(Principal),

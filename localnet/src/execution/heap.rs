@@ -13,6 +13,7 @@ compile_error!("localnet runs on 64-bit Linux only: its heaps need memfd and /pr
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     ffi::c_void,
     fs::File,
     io,
@@ -20,7 +21,7 @@ use std::{
     os::unix::fs::FileExt,
     ptr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -31,7 +32,10 @@ use rustix::{
 };
 use wasmtime::{AsContextMut, LinearMemory, MemoryCreator, MemoryType};
 
-use super::stable::PAGE_BYTES;
+use super::{
+    heap_leaves::{HeapLeaf, HeapLeaves},
+    stable::PAGE_BYTES,
+};
 use crate::limits::{MAX_WASM32_HEAP, MAX_WASM64_HEAP};
 
 /// Inaccessible bytes behind a heap, so that 32-bit addresses with an offset need no bounds check.
@@ -66,6 +70,8 @@ pub(super) struct Heap {
     capacity: usize,
     /// Bytes of the private mapping that are accessible: the size of the Wasm memory.
     bytes: AtomicUsize,
+    /// What was committed, and what of it since it was last saved.
+    leaves: Mutex<HeapLeaves>,
 }
 
 // SAFETY: the pointers are to mappings that this value owns until it is dropped; nothing about them belongs to a thread.
@@ -88,8 +94,14 @@ impl Heap {
         let private = unsafe {
             mmap_anonymous(ptr::null_mut(), reserved, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
         }?;
-        let mut heap =
-            Self { private: private.cast(), reserved, shared: ptr::null_mut(), capacity, bytes: AtomicUsize::new(0) };
+        let mut heap = Self {
+            private: private.cast(),
+            reserved,
+            shared: ptr::null_mut(),
+            capacity,
+            bytes: AtomicUsize::new(0),
+            leaves: Mutex::default(),
+        };
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
         // SAFETY: this replaces the first part of the reservation just made, which nothing refers to yet.
         unsafe { mmap(private, capacity, ProtFlags::empty(), flags, &file, 0) }?;
@@ -174,6 +186,7 @@ impl Heap {
                 ptr::copy_nonoverlapping(self.private.add(range.start), self.shared.add(range.start), range.len())
             };
             self.forget(range)?;
+            self.leaves().note(range);
         }
         Ok(())
     }
@@ -192,7 +205,29 @@ impl Heap {
         self.check(&(offset..offset + bytes.len()))?;
         // SAFETY: the range was checked to lie within the shared mapping, and `bytes` cannot overlap it.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.shared.add(offset), bytes.len()) };
+        self.leaves().note(&(offset..offset + bytes.len()));
         Ok(())
+    }
+
+    /// Returns the committed content by leaves. Those that did not change since they were last asked for are the same
+    /// as then; only the others are copied.
+    pub(super) fn committed_leaves(&self, _exclusive: impl AsContextMut) -> BTreeMap<u64, Arc<HeapLeaf>> {
+        self.leaves().current(|offset| {
+            let mut page = [0; PAGE_BYTES];
+            // SAFETY: pages that were noted lie within the shared mapping, and nobody writes to it meanwhile.
+            unsafe { ptr::copy_nonoverlapping(self.shared.add(offset), page.as_mut_ptr(), PAGE_BYTES) };
+            page
+        })
+    }
+
+    /// Takes note that leaves with the present content are saved already, under these numbers.
+    pub(super) fn mark_saved(&self, saved: BTreeMap<u64, u64>) {
+        self.leaves().mark_saved(saved);
+    }
+
+    fn leaves(&self) -> MutexGuard<'_, HeapLeaves> {
+        // Nothing that holds the lock panics half way.
+        self.leaves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drops the private copies of the pages in a range that was checked.

@@ -1,13 +1,15 @@
 //! An installed module with its memories: runs messages and commits or undoes what they did.
 
-use std::{fmt, io, mem::discriminant, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, mem::discriminant, ops::Range, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{Func, Global, Instance, Memory, Ref, Store, Table, V128, Val};
 
 use super::{
     Closure, CompiledModule, Effects, Entry, Environment, Keep, Outcome, StableMemory,
     engine::engine,
     heap::{Heap, capacity, capture},
+    heap_leaves::HeapLeaf,
     module::{MEMORY_EXPORT, TABLE_EXPORT, entry_export, global_export},
     stable::{PAGE_BYTES, WASM_PAGE_BYTES},
     system_api::{Halt, HostState, Mode, Run},
@@ -80,7 +82,7 @@ impl Memories {
 }
 
 /// The value of a global that the module can change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum GlobalValue {
     /// A 32-bit integer.
     I32(i32),
@@ -300,11 +302,11 @@ impl Sandbox {
                 format!("Canister exceeded its allowed memory allocation: {error}"),
             )
         };
-        let image = memories.heap.filter(|_| module.memory_pages().is_some());
-        let heap = match &image {
-            None => None,
-            Some(image) => {
-                let pages = image.content.wasm_pages().max(module.memory_pages().unwrap_or(0));
+        let image = memories.heap;
+        let heap = match (&image, module.memory_pages()) {
+            (None, _) | (_, None) => None,
+            (Some(image), Some(least)) => {
+                let pages = image.content.wasm_pages().max(least);
                 let bytes = (pages * WASM_PAGE_BYTES) as usize;
                 Some(Heap::zeroed(module.is_wasm64(), bytes).map_err(|error| out_of_memory(&error))?)
             }
@@ -470,6 +472,24 @@ impl Sandbox {
             module: Some(self.module.hash()),
         };
         Memories { stable: self.stable().clone(), heap: Some(Arc::new(image)) }
+    }
+
+    /// Returns the committed heap by leaves of 2 MiB, to be saved; leaves never written to are not among them.
+    pub(crate) fn heap_leaves(&mut self) -> BTreeMap<u64, Arc<HeapLeaf>> {
+        let store = &mut self.running.store;
+        self.running.heap.as_ref().map_or_else(BTreeMap::new, |heap| heap.committed_leaves(store))
+    }
+
+    /// Takes note that the leaves of the heap are saved already, under these numbers.
+    pub(crate) fn mark_heap_saved(&self, saved: BTreeMap<u64, u64>) {
+        if let Some(heap) = &self.running.heap {
+            heap.mark_saved(saved);
+        }
+    }
+
+    /// Returns the values of the globals that the module can change, as the last message left them.
+    pub(crate) fn globals(&self) -> &[GlobalValue] {
+        &self.globals
     }
 
     /// Returns the size of the heap in bytes.

@@ -6,22 +6,38 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// Bytes of a Wasm page.
-pub(super) const WASM_PAGE_BYTES: u64 = 64 << 10;
+pub(crate) const WASM_PAGE_BYTES: u64 = 64 << 10;
 /// Bytes of a page, the unit of sharing and of dirty page accounting.
-pub(super) const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
 /// Pages of a leaf.
-const LEAF_PAGES: usize = 512;
+pub(crate) const LEAF_PAGES: usize = 512;
 
-type Page = [u8; PAGE_BYTES];
+/// The content of a page.
+pub(crate) type Page = [u8; PAGE_BYTES];
 
+/// 2 MiB of a memory: [`LEAF_PAGES`] pages, of which those never written to take no space.
 #[derive(Clone)]
-struct Leaf {
+pub(crate) struct Leaf {
     pages: Vec<Option<Arc<Page>>>,
 }
 
 impl Leaf {
     fn empty() -> Self {
         Self { pages: vec![None; LEAF_PAGES] }
+    }
+
+    /// Makes a leaf of pages with their places in it, which must be below [`LEAF_PAGES`].
+    pub(crate) fn from_pages(pages: impl Iterator<Item = (usize, Page)>) -> Self {
+        let mut leaf = Self::empty();
+        for (place, page) in pages {
+            leaf.pages[place] = Some(Arc::new(page));
+        }
+        leaf
+    }
+
+    /// Returns the pages that were ever written to, with their places in the leaf, in order.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (usize, &Page)> {
+        self.pages.iter().enumerate().filter_map(|(place, page)| page.as_deref().map(|page| (place, page)))
     }
 }
 
@@ -86,6 +102,24 @@ impl StableMemory {
     /// Makes a memory of zeros.
     pub(crate) fn zeroed(wasm_pages: u64) -> Self {
         Self { wasm_pages, leaves: Arc::default() }
+    }
+
+    /// Puts a memory together from its leaves, by their numbers. Answers `None` when a page lies past the end.
+    pub(crate) fn from_leaves(wasm_pages: u64, leaves: BTreeMap<u64, Arc<Leaf>>) -> Option<Self> {
+        let memory = Self { wasm_pages, leaves: Arc::new(leaves) };
+        let last = memory.leaves.last_key_value().map_or(0, |(number, _)| *number);
+        // No memory is so large that the offsets of its pages overflow.
+        if last > u64::MAX / (2 * (LEAF_PAGES * PAGE_BYTES) as u64) {
+            return None;
+        }
+        let fits = memory.written_pages().all(|(offset, _)| memory.contains(offset, PAGE_BYTES as u64));
+        fits.then_some(memory)
+    }
+
+    /// Returns the leaves by their numbers, in order. A leaf that is written to is another one from then on as long as
+    /// anybody holds it, also by a `Weak`.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = (u64, &Arc<Leaf>)> {
+        self.leaves.iter().map(|(number, leaf)| (*number, leaf))
     }
 
     /// Returns all bytes.
@@ -161,10 +195,7 @@ impl StableMemory {
     pub(super) fn written_pages(&self) -> impl Iterator<Item = (u64, &Page)> {
         self.leaves.iter().flat_map(|(number, leaf)| {
             let first = number * LEAF_PAGES as u64;
-            leaf.pages.iter().enumerate().filter_map(move |(page, content)| {
-                let offset = (first + page as u64) * PAGE_BYTES as u64;
-                content.as_deref().map(|content| (offset, content))
-            })
+            leaf.pages().map(move |(place, page)| ((first + place as u64) * PAGE_BYTES as u64, page))
         })
     }
 }
@@ -215,6 +246,30 @@ mod tests {
         drop(base);
         let _base = memory.clone();
         assert_eq!(memory.newly_dirtied_by(4000, 200), 2);
+    }
+
+    #[test]
+    fn should_put_leaves_together_unless_a_page_lies_past_the_end() {
+        let mut memory = StableMemory::zeroed(40);
+        memory.write(3000, &[1; 3000]);
+        memory.write(40 * WASM_PAGE_BYTES - 1, &[2]);
+        let leaves = || memory.leaves().map(|(number, leaf)| (number, Arc::clone(leaf))).collect::<BTreeMap<_, _>>();
+        assert_eq!(leaves().len(), 2);
+        assert_eq!(StableMemory::from_leaves(40, leaves()).unwrap().to_bytes(), memory.to_bytes());
+        assert!(StableMemory::from_leaves(39, leaves()).is_none());
+        let far = BTreeMap::from([(u64::MAX, Arc::new(Leaf::empty()))]);
+        assert!(StableMemory::from_leaves(u64::MAX, far).is_none());
+    }
+
+    #[test]
+    fn should_make_a_leaf_another_one_by_writing_to_it_while_anybody_looks() {
+        let mut memory = StableMemory::from_bytes(&[1; 10]);
+        let leaf = |memory: &StableMemory| Arc::downgrade(memory.leaves().next().unwrap().1);
+        let before = leaf(&memory);
+        assert!(before.ptr_eq(&leaf(&memory)));
+        memory.write(0, &[2]);
+        assert!(!before.ptr_eq(&leaf(&memory)));
+        assert_eq!(before.strong_count(), 0, "the pages were moved, not copied");
     }
 
     #[test]
