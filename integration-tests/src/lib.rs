@@ -11,4 +11,5 @@ pub mod depot;
 
 pub mod made;
 pub mod network;
+pub mod universal;
 pub mod wasms;
