@@ -2,6 +2,7 @@
 
 mod candid_interfaces;
 mod catalog;
+mod conformance;
 mod demo;
 mod deploy;
 mod upload;
