@@ -7,6 +7,7 @@
 //! [`LocalNet::start`] serves any number of independent networks from one process.
 
 mod canister;
+mod certification;
 mod checkpoint;
 mod cycles;
 mod error;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     canister::Canister,
+    certification::Certification,
     cycles::CostModel,
     error::{UserError, UserResult},
     execution::StableMemory,
@@ -19,11 +20,13 @@ use crate::{
     message::{CallOrigin, Cycles, MessageId, Request, Response},
 };
 
+mod certified;
 mod config;
 mod delivery;
 mod environment;
 mod execute;
 mod ingress;
+mod ingress_history;
 mod query;
 mod rent;
 mod respond;
@@ -36,7 +39,8 @@ mod tests;
 #[cfg(test)]
 pub(crate) use config::{canister_id, test_fixtures::config as test_config};
 pub(crate) use environment::{charge, environment, prepay, settle};
-use ingress::IngressHistory;
+pub(crate) use ingress::Envelope;
+pub(crate) use ingress_history::{IngressHistory, RequestStatus};
 use routes::Routes;
 
 /// A subnet and its canisters. Made by [`Subnet::new`].
@@ -74,10 +78,14 @@ pub(crate) struct Subnet {
     pub randomness: [u8; 32],
     /// Ingress messages that the next round takes in.
     pub pending_ingress: VecDeque<PendingIngress>,
+    /// What became of ingress messages.
+    pub ingress: IngressHistory,
     /// Canister whose turn was last; the next round begins after it.
     pub last_scheduled: Option<Principal>,
     /// Cycles that canisters of this subnet paid as fees in rounds, or burned.
     pub consumed: Cycles,
+    /// Messages that were executed in rounds.
+    pub transactions: u64,
 }
 
 /// An ingress message that passed the filter and waits for the next round.
@@ -90,6 +98,8 @@ pub(crate) struct PendingIngress {
     pub call: Call,
     /// When it expires, in ns.
     pub expiry: u64,
+    /// Bytes of its envelope, which are paid for.
+    pub bytes: usize,
 }
 
 /// A request or response on its way between subnets.
@@ -188,11 +198,16 @@ pub(crate) struct Network {
     /// Subnets in the order in which they were asked for, which is the order of their turns.
     order: Vec<Principal>,
     routes: Routes,
+    /// The subnet whose key is the root of trust.
+    root: Principal,
     root_key: Arc<Vec<u8>>,
     time: u64,
     /// Time of the last round, in ns.
     last_round: u64,
-    ingress: IngressHistory,
+    /// Messages without envelope ever submitted; makes the ids of equal calls different.
+    submitted: u64,
+    /// What can be computed again from the state, and is kept for speed.
+    certification: Certification,
 }
 
 impl Network {
@@ -233,11 +248,13 @@ impl Network {
         let mut parcels = Vec::new();
         for id in &self.order {
             let Some(subnet) = self.subnets.get_mut(id) else { continue };
+            subnet.ingress.forget_old(context.now);
             let report = round::run(subnet, &context, &self.routes);
             parcels.extend(report.outbound);
             for (message, result) in report.answered {
-                self.ingress.answer(&message, result);
+                subnet.ingress.answer(&message, result, context.now);
             }
+            subnet.note_processing(context.now);
         }
         // Only now, so that no message crosses to another subnet within one round.
         for (subnet, parcel) in parcels {
@@ -286,7 +303,7 @@ impl Network {
     }
 
     /// Returns the subnet of a canister that exists.
-    pub(crate) fn subnet_of(&self, id: Principal) -> Option<Principal> {
+    pub(crate) fn subnet_with(&self, id: Principal) -> Option<Principal> {
         self.subnets.values().find(|subnet| subnet.canisters.contains_key(&id)).map(|subnet| subnet.id)
     }
 

@@ -218,6 +218,11 @@ impl CompiledModule {
         &self.facts.custom_sections
     }
 
+    /// Returns true when queries of the module may ask for a certificate of the certified data.
+    pub(crate) fn asks_for_certificate(&self) -> bool {
+        self.instance.module().imports().any(|import| import.name().starts_with("data_certificate_"))
+    }
+
     /// Returns the module linked to the system API, ready to be instantiated.
     pub(super) fn instance(&self) -> &InstancePre<HostState> {
         &self.instance

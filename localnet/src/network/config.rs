@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{IngressHistory, InstructionLimits, Network, Subnet, routes::Routes};
 use crate::{
+    certification::{Certification, SubnetKeys},
     cycles::CostModel,
     limits::{CANISTER_IDS_PER_SUBNET, instructions},
 };
@@ -23,11 +24,6 @@ use crate::{
 const GENESIS_NS: u64 = 1_620_328_630_000_000_000;
 /// Subnets that one network may have.
 const MAX_SUBNETS: usize = 64;
-/// DER prefix of a BLS12-381 public key in G2.
-const DER_PREFIX: [u8; 37] = [
-    0x30, 0x81, 0x82, 0x30, 0x1d, 0x06, 0x0d, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03, 0x01, 0x02,
-    0x01, 0x06, 0x0c, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03, 0x02, 0x01, 0x03, 0x61, 0x00,
-];
 
 impl Network {
     /// Makes a network by the client's configuration. With [`InitialTime::AutoProgress`] it begins at genesis, and
@@ -78,7 +74,17 @@ impl Network {
         };
         let root_key = subnets.get(&root).map(|subnet| Arc::clone(&subnet.public_key)).unwrap_or_default();
         let routes = Routes::new(order.iter().filter_map(|id| subnets.get(id)));
-        Ok(Self { subnets, order, routes, root_key, time, last_round: time, ingress: IngressHistory::default() })
+        Ok(Self {
+            subnets,
+            order,
+            routes,
+            root,
+            root_key,
+            time,
+            last_round: time,
+            submitted: 0,
+            certification: Certification::default(),
+        })
     }
 
     /// Describes the subnets.
@@ -125,24 +131,20 @@ impl Network {
 impl Subnet {
     /// Makes an empty subnet. Its key and id follow from the index alone, as do its canister ids: the ranges of all
     /// subnets lie below each other at the top of the id space, in the order of their indexes.
-    ///
-    /// The public key is well formed but not a point on the curve, since no certificates are served.
     pub(crate) fn new(kind: SubnetKind, spec: SubnetSpec, index: u64) -> Self {
         let seed = derive(b"seed", &index.to_be_bytes());
-        let mut public_key = DER_PREFIX.to_vec();
-        for part in 0..3 {
-            public_key.extend(derive(b"public key", &[seed.as_slice(), &[part]].concat()));
-        }
+        let size = subnet_size(kind);
+        let public_key = SubnetKeys::of(&seed, size).public_key();
         let mut ranges = vec![allocation_range(index)];
         ranges.extend(mainnet_ranges(kind).iter().map(|(first, last)| (canister_id(*first), canister_id(*last))));
         let system = is_system(kind);
         let free = system || spec.get_cost_schedule() == CanisterCyclesCostSchedule::Free;
         Self {
-            id: Principal::self_authenticating(&public_key),
+            id: Principal::self_authenticating(public_key.as_slice()),
             seed,
-            public_key: Arc::new(public_key),
+            public_key,
             kind,
-            cost_model: CostModel { subnet_size: subnet_size(kind), free },
+            cost_model: CostModel { subnet_size: size, free },
             instruction_limits: instruction_limits(system, &spec.get_instruction_config()),
             ranges,
             next_canister: 0,
@@ -153,8 +155,10 @@ impl Subnet {
             rate_limits_disabled: false,
             randomness: derive(b"randomness", &seed),
             pending_ingress: VecDeque::new(),
+            ingress: IngressHistory::default(),
             last_scheduled: None,
             consumed: 0,
+            transactions: 0,
             spec,
         }
     }

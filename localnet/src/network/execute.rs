@@ -238,6 +238,7 @@ impl Round<'_> {
     /// Books what a message used, whether or not it succeeded.
     fn account(&mut self, id: Principal, context: CallContextId, outcome: &Outcome, prepaid: Cycles) {
         self.instructions = self.instructions.saturating_add(outcome.instructions);
+        self.subnet.transactions += 1;
         let cost_model = self.subnet.cost_model;
         let now = self.context.now;
         let Some(canister) = self.subnet.canisters.get_mut(&id) else { return };

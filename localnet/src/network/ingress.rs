@@ -1,14 +1,15 @@
 //! Ingress messages: letting them in, charging for them, and remembering what became of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeSet;
 
 use candid::Principal;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Call, EffectivePrincipal, MAX_ROUNDS_AWAITED, ManagementCall, Network, PendingIngress, Subnet,
+    Call, EffectivePrincipal, MAX_ROUNDS_AWAITED, ManagementCall, Network, PendingIngress, RequestStatus, Subnet,
     config::is_system,
     environment::{charge, check_payable, environment},
+    ingress_history::{IngressHistory, MAX_HISTORY_MESSAGES},
     round::Round,
 };
 use crate::{
@@ -28,78 +29,22 @@ const MAX_DELAYED_CHARGE_BYTES: usize = 338;
 const UPDATE_SETTINGS: &str = "update_settings";
 /// Free, since a canister without cycles must be able to get some.
 const TOP_UP: &str = "provisional_top_up_canister";
-/// Ingress messages remembered.
-const MAX_HISTORY_MESSAGES: usize = 100_000;
-/// Bytes of replies remembered.
-const MAX_HISTORY_BYTES: usize = 256 << 20;
+
+/// What the envelope of a signed message says besides the call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Envelope {
+    /// The id of the message.
+    pub id: MessageId,
+    /// When it expires, in ns.
+    pub expiry: u64,
+    /// Length of the envelope; it is paid for and limited.
+    pub bytes: usize,
+}
 
 /// The answer to a caller that asks for the status of somebody else's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Forbidden(pub(crate) String);
-
-/// What is known of one ingress message.
-#[derive(Debug)]
-struct Ingress {
-    sender: Principal,
-    /// Nothing while it waits or is being processed.
-    result: Option<UserResult<Vec<u8>>>,
-}
-
-/// What became of ingress messages. The oldest answered ones are forgotten past a number and a total of reply bytes.
-#[derive(Debug, Default)]
-pub(super) struct IngressHistory {
-    messages: BTreeMap<MessageId, Ingress>,
-    /// Answered messages, oldest first.
-    answered: VecDeque<MessageId>,
-    /// Bytes of all answers.
-    bytes: usize,
-    /// Messages ever submitted; makes the ids of equal calls different.
-    submitted: u64,
-}
-
-impl IngressHistory {
-    /// Names a message and remembers that it is being processed.
-    fn submit(&mut self, call: &Call) -> MessageId {
-        let mut hasher = Sha256::new();
-        hasher.update(self.submitted.to_be_bytes());
-        for part in [call.sender.as_slice(), call.canister_id.as_slice(), call.method.as_bytes(), &call.payload] {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        self.submitted += 1;
-        let id: MessageId = hasher.finalize().into();
-        self.messages.insert(id, Ingress { sender: call.sender, result: None });
-        id
-    }
-
-    /// Records the answer of a message; only the first one counts.
-    pub(super) fn answer(&mut self, id: &MessageId, result: UserResult<Vec<u8>>) {
-        let Some(message) = self.messages.get_mut(id) else { return };
-        if message.result.is_some() {
-            return;
-        }
-        self.bytes += result_bytes(&result);
-        message.result = Some(result);
-        self.answered.push_back(*id);
-        while self.answered.len() > MAX_HISTORY_MESSAGES || self.bytes > MAX_HISTORY_BYTES {
-            if self.answered.len() <= 1 {
-                break;
-            }
-            let Some(oldest) = self.answered.pop_front() else { break };
-            if let Some(Ingress { result: Some(result), .. }) = self.messages.remove(&oldest) {
-                self.bytes -= result_bytes(&result);
-            }
-        }
-    }
-}
-
-fn result_bytes(result: &UserResult<Vec<u8>>) -> usize {
-    match result {
-        Ok(reply) => reply.len(),
-        Err(error) => error.description.len(),
-    }
-}
 
 /// Returns the error of a message that expired before it began.
 pub(super) fn timed_out(id: &MessageId) -> UserError {
@@ -115,6 +60,24 @@ fn envelope_bytes(method: &str, payload: &[u8], sender: &Principal) -> usize {
 }
 
 impl Subnet {
+    /// Notes which messages are being processed: those that no queue holds any more, but that have no answer.
+    pub(super) fn note_processing(&mut self, now: u64) {
+        if !self.ingress.has_open() {
+            return;
+        }
+        let in_canisters =
+            self.canisters.values().flat_map(|canister| &canister.input).filter_map(|input| match input {
+                Input::Ingress { id, .. } => Some(*id),
+                Input::Request(_) | Input::Response(_) => None,
+            });
+        let in_management = self.management_input.iter().filter_map(|call| match call.origin {
+            CallOrigin::Ingress { id, .. } => Some(id),
+            CallOrigin::Canister { .. } | CallOrigin::Task => None,
+        });
+        let waiting: BTreeSet<MessageId> = in_canisters.chain(in_management).collect();
+        self.ingress.process_all_but(&waiting, now);
+    }
+
     /// Returns the canister that a user's message or query is for, if it takes them.
     ///
     /// # Errors
@@ -135,61 +98,99 @@ impl Subnet {
 }
 
 impl Network {
-    /// Tests whether a message is small enough to be submitted. Larger ones are malformed rather than rejected.
+    /// Tests whether a message without envelope is small enough to be submitted. Larger ones are malformed rather than
+    /// rejected.
     ///
     /// # Errors
     /// A sentence with the size and the limit.
     pub(crate) fn check_ingress_size(&self, call: &Call) -> Result<(), String> {
         let subnet = self.route(call).ok().and_then(|(subnet, _)| self.subnets.get(&subnet));
-        let is_system = subnet.is_some_and(|subnet| is_system(subnet.kind));
-        let limit = if is_system { MAX_INGRESS_BYTES_SYSTEM } else { MAX_INGRESS_BYTES_APPLICATION };
-        let size = envelope_bytes(&call.method, &call.payload, &call.sender);
-        if size > limit {
-            return Err(format!(
-                "Request is too large: message byte size {size} is larger than the max allowed {limit}"
-            ));
-        }
-        Ok(())
+        let bytes = envelope_bytes(&call.method, &call.payload, &call.sender);
+        subnet.map_or(Ok(()), |subnet| check_size(subnet, bytes))
     }
 
-    /// Lets an ingress message in: it is executed from the next round on. Returns its id and what it was routed by.
+    /// Lets an ingress message without signature in: it is executed from the next round on. Returns its id and what it
+    /// was routed by. The same call may come again: it is another message then.
     ///
     /// # Errors
     /// Why the message was not let in; nothing happened then.
     pub(crate) fn submit_ingress(&mut self, call: Call) -> UserResult<(MessageId, EffectivePrincipal)> {
-        self.check_ingress_size(&call).map_err(|text| UserError::new(ErrorCode::CanisterRejectedMessage, text))?;
+        let id = self.unique_id(&call);
+        let bytes = envelope_bytes(&call.method, &call.payload, &call.sender);
+        let expiry = self.time.saturating_add(MAX_INGRESS_TTL_NS);
+        let effective = self.submit_signed(call, Envelope { id, expiry, bytes })?;
+        self.submitted += 1;
+        Ok((id, effective))
+    }
+
+    /// Lets an ingress message in that came in an envelope, whose signature was checked: it is executed from the next
+    /// round on. A message that is known already is not executed again. Returns what the message was routed by.
+    ///
+    /// # Errors
+    /// Why the message was not let in; nothing happened then.
+    pub(crate) fn submit_signed(&mut self, call: Call, envelope: Envelope) -> UserResult<EffectivePrincipal> {
+        let Envelope { id, expiry, bytes } = envelope;
         let (subnet_id, effective) = self.route(&call)?;
         let context = self.context_of_last_round();
         let Some(subnet) = self.subnets.get_mut(&subnet_id) else {
             return Err(UserError::new(ErrorCode::SubnetNotFound, format!("Subnet {subnet_id} not found")));
         };
+        check_size(subnet, bytes).map_err(|text| UserError::new(ErrorCode::CanisterRejectedMessage, text))?;
+        if subnet.ingress.contains(&id) {
+            return Ok(effective);
+        }
+        if subnet.ingress.is_full() {
+            return Err(UserError::new(
+                ErrorCode::IngressHistoryFull,
+                format!("Maximum queue capacity {MAX_HISTORY_MESSAGES} reached"),
+            ));
+        }
         if call.canister_id == Principal::management_canister() {
             management::accept_ingress(subnet, &call)?;
         } else {
-            accept_message(subnet, &context, &call)?;
+            accept_message(subnet, &context, &call, bytes)?;
         }
-        let id = self.ingress.submit(&call);
-        let expiry = self.time.saturating_add(MAX_INGRESS_TTL_NS);
-        subnet.pending_ingress.push_back(PendingIngress { id, call, expiry });
-        Ok((id, effective))
+        subnet.ingress.submit(id, call.sender);
+        subnet.pending_ingress.push_back(PendingIngress { id, call, expiry, bytes });
+        Ok(effective)
+    }
+
+    /// Names a message that has no envelope.
+    fn unique_id(&self, call: &Call) -> MessageId {
+        let mut hasher = Sha256::new();
+        hasher.update(self.submitted.to_be_bytes());
+        for part in [call.sender.as_slice(), call.canister_id.as_slice(), call.method.as_bytes(), &call.payload] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().into()
     }
 
     /// Runs rounds until the message is answered.
     ///
     /// # Errors
-    /// When the message is unknown, or not answered after 100 rounds. The inner error is the reject of the message.
+    /// When the message is unknown, its answer is not remembered any more, or there is none after 100 rounds. The inner
+    /// error is the reject of the message.
     pub(crate) fn await_ingress(&mut self, id: &MessageId) -> Result<UserResult<Vec<u8>>, String> {
-        for _ in 0..MAX_ROUNDS_AWAITED {
-            match self.ingress.messages.get(id) {
-                None => return Err(format!("MessageNotFound: ingress message 0x{} is not known", hex::encode(id))),
-                Some(Ingress { result: Some(result), .. }) => return Ok(result.clone()),
-                Some(Ingress { result: None, .. }) => self.tick(),
+        for round in 0..=MAX_ROUNDS_AWAITED {
+            let Some(history) = self.history_of(id) else {
+                return Err(format!("MessageNotFound: ingress message 0x{} is not known", hex::encode(id)));
+            };
+            match history.status(id) {
+                Some(RequestStatus::Done) => {
+                    return Err(format!("the answer to ingress message 0x{} is not remembered", hex::encode(id)));
+                }
+                status => {
+                    if let Some(answer) = status.and_then(RequestStatus::answer) {
+                        return Ok(answer);
+                    }
+                }
+            }
+            if round < MAX_ROUNDS_AWAITED {
+                self.tick();
             }
         }
-        match self.ingress.messages.get(id) {
-            Some(Ingress { result: Some(result), .. }) => Ok(result.clone()),
-            _ => Err(format!("The call was not completed within {MAX_ROUNDS_AWAITED} rounds")),
-        }
+        Err(format!("The call was not completed within {MAX_ROUNDS_AWAITED} rounds"))
     }
 
     /// Returns the answer of a message; nothing when the message is unknown or not answered yet.
@@ -201,13 +202,26 @@ impl Network {
         id: &MessageId,
         caller: Option<Principal>,
     ) -> Result<Option<UserResult<Vec<u8>>>, Forbidden> {
-        let Some(message) = self.ingress.messages.get(id) else { return Ok(None) };
         if let Some(caller) = caller
-            && caller != message.sender
+            && self.request_caller(id).is_some_and(|sender| sender != caller)
         {
             return Err(Forbidden(format!("{caller} did not send the ingress message 0x{}", hex::encode(id))));
         }
-        Ok(message.result.clone())
+        Ok(self.history_of(id).and_then(|history| history.status(id)).and_then(RequestStatus::answer))
+    }
+
+    /// Returns the status of a message as it is certified; nothing when it is unknown or waits for the next round.
+    pub(crate) fn request_status(&self, id: &MessageId) -> Option<RequestStatus> {
+        self.history_of(id)?.status(id).cloned()
+    }
+
+    /// Returns who sent a message; nothing when it is unknown.
+    pub(crate) fn request_caller(&self, id: &MessageId) -> Option<Principal> {
+        self.history_of(id)?.sender(id)
+    }
+
+    fn history_of(&self, id: &MessageId) -> Option<&IngressHistory> {
+        self.subnets.values().map(|subnet| &subnet.ingress).find(|history| history.contains(id))
     }
 
     /// Returns the subnet that a user's call goes to, and by what it is routed.
@@ -239,15 +253,19 @@ impl Network {
     }
 }
 
-/// Decides whether an ingress message to a canister is let in.
-fn accept_message(subnet: &mut Subnet, context: &management::Context, call: &Call) -> UserResult<()> {
+fn check_size(subnet: &Subnet, bytes: usize) -> Result<(), String> {
+    let limit = if is_system(subnet.kind) { MAX_INGRESS_BYTES_SYSTEM } else { MAX_INGRESS_BYTES_APPLICATION };
+    if bytes > limit {
+        return Err(format!("Request is too large: message byte size {bytes} is larger than the max allowed {limit}"));
+    }
+    Ok(())
+}
+
+/// Decides whether an ingress message to a canister is let in, whose envelope has so many bytes.
+fn accept_message(subnet: &mut Subnet, context: &management::Context, call: &Call, bytes: usize) -> UserResult<()> {
     let id = call.canister_id;
     let canister = subnet.running_canister(id)?;
-    check_payable(
-        canister,
-        &subnet.cost_model,
-        subnet.cost_model.ingress_induction(envelope_bytes(&call.method, &call.payload, &call.sender)),
-    )?;
+    check_payable(canister, &subnet.cost_model, subnet.cost_model.ingress_induction(bytes))?;
     let Some(module) = canister.module() else {
         return Err(super::execute::no_module(id));
     };
@@ -271,14 +289,15 @@ fn accept_message(subnet: &mut Subnet, context: &management::Context, call: &Cal
 impl Round<'_> {
     /// Takes in the ingress messages submitted since the last round, and charges for them.
     pub(super) fn take_in_ingress(&mut self) {
-        for PendingIngress { id, call, expiry } in std::mem::take(&mut self.subnet.pending_ingress) {
+        for PendingIngress { id, call, expiry, bytes } in std::mem::take(&mut self.subnet.pending_ingress) {
+            self.subnet.ingress.receive(&id, self.context.now);
             let origin = CallOrigin::Ingress { id, sender: call.sender };
             if expiry < self.context.now {
                 self.respond(origin, Err(timed_out(&id)), 0);
                 continue;
             }
             let is_management = call.canister_id == Principal::management_canister();
-            if let Err(error) = self.charge_for_ingress(&call) {
+            if let Err(error) = self.charge_for_ingress(&call, bytes) {
                 self.respond(origin, Err(error), 0);
                 continue;
             }
@@ -293,11 +312,11 @@ impl Round<'_> {
     }
 
     /// Takes the price of an ingress message from the canister it is for. Creating canisters is free.
-    fn charge_for_ingress(&mut self, call: &Call) -> UserResult<()> {
-        let bytes = envelope_bytes(&call.method, &call.payload, &call.sender);
+    fn charge_for_ingress(&mut self, call: &Call, bytes: usize) -> UserResult<()> {
         let price: Cycles = self.subnet.cost_model.ingress_induction(bytes);
         let payer = if call.canister_id != Principal::management_canister() {
-            call.canister_id
+            // It may have been stopped since the message was let in.
+            self.subnet.running_canister(call.canister_id)?.id
         } else if call.method == TOP_UP || is_charged_late(&call.method, &call.payload) {
             return Ok(());
         } else {

@@ -11,6 +11,7 @@ use super::{
     respond::{cut, user_result},
 };
 use crate::{
+    canister::Canister,
     error::{ErrorCode, UserError, UserResult},
     execution::{Entry, Environment, Keep, MethodKind, Outcome, OutgoingCall},
     limits::instructions,
@@ -26,6 +27,12 @@ impl Network {
     pub(crate) fn query(&mut self, call: Call) -> UserResult<Vec<u8>> {
         let (subnet, _) = self.route(&call)?;
         let context = self.context_of_last_round();
+        // Making one is dear, so only code that could read it gets it.
+        let asks = self
+            .canister(call.canister_id)
+            .and_then(Canister::module)
+            .is_some_and(|module| module.asks_for_certificate());
+        let data_certificate = asks.then(|| self.data_certificate(subnet, call.canister_id));
         let Some(subnet) = self.subnets.get_mut(&subnet) else {
             return Err(UserError::new(ErrorCode::SubnetNotFound, format!("Subnet {subnet} not found")));
         };
@@ -33,7 +40,7 @@ impl Network {
             return management::query(subnet, &context, &call);
         }
         let budget = subnet.instruction_limits.query;
-        let mut graph = CallGraph { subnet, context: &context, budget, stack: Vec::new() };
+        let mut graph = CallGraph { subnet, context: &context, budget, stack: Vec::new(), data_certificate };
         let query = Query {
             caller: call.sender,
             canister: call.canister_id,
@@ -68,6 +75,8 @@ struct CallGraph<'a> {
     budget: u64,
     /// The composite queries under way, each called by the one before.
     stack: Vec<Principal>,
+    /// Certificate of the certified data, for the query that the user made and no other.
+    data_certificate: Option<Vec<u8>>,
 }
 
 /// A call of the composite query with the callback that waits for it.
@@ -87,6 +96,7 @@ impl CallGraph<'_> {
             return Ok(Err(no_module(id)));
         };
         environment.caller_info = query.caller_info.clone();
+        environment.data_certificate = self.data_certificate.take();
         let Some(outcome) = self.run(id, &entry, environment, if composite { Keep::Hold } else { Keep::Discard })
         else {
             return Ok(Err(no_module(id)));

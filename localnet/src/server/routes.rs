@@ -269,7 +269,7 @@ async fn set_stable_memory(
 
 async fn get_subnet(instance: Instance, Body(raw): Body<RawCanisterId>) -> Answer<Option<RawSubnetId>> {
     let id = translate::principal(&raw.canister_id, "canister_id")?;
-    let subnet = instance.run(move |network| network.subnet_of(id)).await?;
+    let subnet = instance.run(move |network| network.subnet_with(id)).await?;
     Ok(Json(subnet.map(|subnet| RawSubnetId { subnet_id: subnet.as_slice().to_vec() })))
 }
 
