@@ -9,8 +9,15 @@ use crate::{Hash, usage::MethodUsage};
 /// Arguments of the installation and upgrade of the blob store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
 pub struct BlobStoreArgs {
-    /// Principals that may upload, besides the canister's controllers, from the start.
+    /// Principals that may upload, besides the canister's controllers, from the start. An upgrade adds them.
     pub uploaders: Vec<Principal>,
+    /// Principals that may retain modules, such as the catalog. An upgrade adds them.
+    pub holders: Option<Vec<Principal>>,
+    /// How long a module that nobody retains is kept before it is condemned, in nanoseconds; 7 days when it was never
+    /// set, one hour to 365 days.
+    pub grace_period_ns: Option<u64>,
+    /// Bytes of modules that each principal may have sealed and in flight; 50 GiB when it was never set.
+    pub max_stored_bytes_per_principal: Option<u64>,
 }
 
 /// Declares a module before its bytes are sent.
@@ -89,6 +96,38 @@ pub enum BeginUploadError {
         /// Uploads the store keeps open.
         max: u32,
     },
+    /// The open uploads of the caller and this one together are too large.
+    TooManyBytesInFlight {
+        /// Bytes of this module.
+        declared: u64,
+        /// Bytes of the modules that the caller has open uploads of.
+        in_flight: u64,
+        /// Bytes that a principal may have in flight.
+        max: u64,
+    },
+    /// The caller has sealed too much already, or would have with what is in flight.
+    TooManyBytesStored {
+        /// Bytes of this module.
+        declared: u64,
+        /// Bytes of the modules that the caller has open uploads of.
+        in_flight: u64,
+        /// Bytes of the modules that the caller has sealed.
+        stored: u64,
+        /// Bytes that a principal may have.
+        max: u64,
+    },
+    /// There is no room for the module.
+    StorageFull(StorageFull),
+}
+
+/// Stable memory cannot grow. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub struct StorageFull {
+    /// Bytes of stable memory that the store needs.
+    pub needed: u64,
+    /// Why it cannot grow, as the Internet Computer says it: out of memory, or too few cycles for the freezing
+    /// threshold or for the reservation of storage. At most 256 bytes.
+    pub reason: String,
 }
 
 /// One chunk of a declared module.
@@ -115,6 +154,11 @@ pub struct PutChunkOk {
 /// Why a chunk is refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
 pub enum PutChunkError {
+    /// The caller may not upload any more.
+    NotAllowed {
+        /// The caller.
+        caller: Principal,
+    },
     /// The caller has no open upload of this module: it never began, was aborted, committed, or expired.
     NoUpload {
         /// The module named.
@@ -141,16 +185,18 @@ pub enum PutChunkError {
         /// The hash of the bytes received.
         received: Hash,
     },
-    /// Stable memory cannot grow.
-    StorageFull {
-        /// Bytes that the store needs.
-        needed: u64,
-    },
+    /// There is no room.
+    StorageFull(StorageFull),
 }
 
 /// Why an upload is not sealed. It stays open, unless there is none.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
 pub enum CommitUploadError {
+    /// The caller may not upload any more.
+    NotAllowed {
+        /// The caller.
+        caller: Principal,
+    },
     /// The caller has no open upload of this module.
     NoUpload {
         /// The module named.
@@ -170,6 +216,8 @@ pub enum CommitUploadError {
     },
     /// The bytes are not a valid Wasm module.
     InvalidModule(InvalidModule),
+    /// There is no room.
+    StorageFull(StorageFull),
 }
 
 /// Why bytes are not a valid Wasm module.
@@ -206,6 +254,14 @@ pub enum InvalidModule {
         offset: u64,
         /// The rule, for a person.
         message: String,
+    },
+    /// Finding out whether the module is valid would cost more than one message may.
+    #[error("validating the module would take more than {max_instructions} instructions (given up at byte {offset})")]
+    TooComplex {
+        /// How far the validation came, in bytes of the uncompressed module.
+        offset: u64,
+        /// Instructions that hashing and validating a module may take.
+        max_instructions: u64,
     },
 }
 
@@ -381,8 +437,8 @@ pub enum Countable {
 /// Why a change of the list of uploaders is refused.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
 pub enum UploaderError {
-    /// Only controllers of the store change the list.
-    NotController {
+    /// Only controllers and holders of the store change the list.
+    NotAllowed {
         /// The caller.
         caller: Principal,
     },
@@ -404,15 +460,243 @@ pub struct ModuleMetadataArgs {
     pub name: String,
 }
 
+/// Asks for a part of a module.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub struct ReadModuleArgs {
+    /// The module.
+    pub module_hash: Hash,
+    /// The first byte, from 0.
+    pub offset: u64,
+    /// How many bytes, at most [`MAX_READ_BYTES`](crate::limits::MAX_READ_BYTES); fewer are answered at the end of the
+    /// module.
+    pub length: u32,
+}
+
+/// Why no part of a module is answered.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub enum ReadModuleError {
+    /// No such module is sealed.
+    UnknownModule {
+        /// The module named.
+        module_hash: Hash,
+    },
+    /// The part begins behind the end.
+    OutOfRange {
+        /// Where it begins.
+        offset: u64,
+        /// Bytes of the module.
+        size: u64,
+    },
+    /// The part is longer than an answer can be.
+    TooLong {
+        /// Bytes asked for.
+        length: u32,
+        /// Bytes of an answer.
+        max: u32,
+    },
+}
+
+/// Asks for a page of the sealed modules, in the order of their hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
+pub struct ListModulesArgs {
+    /// Begins behind this hash; at the first module when absent.
+    pub after: Option<Hash>,
+    /// Modules of the page: [`DEFAULT_PAGE_ENTRIES`](crate::limits::DEFAULT_PAGE_ENTRIES) when absent, at most
+    /// [`MAX_PAGE_ENTRIES`](crate::limits::MAX_PAGE_ENTRIES).
+    pub limit: Option<u32>,
+    /// Only those that this principal sealed.
+    pub sealed_by: Option<Principal>,
+    /// Only those that the Internet Computer would install, or only those that it would not.
+    pub deployable: Option<bool>,
+    /// Only core modules, or only components.
+    pub kind: Option<ModuleKind>,
+    /// Only those that are kept for this reason.
+    pub retention: Option<RetentionKind>,
+}
+
+/// A page of sealed modules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
+pub struct ModulePage {
+    /// The modules, ascending by hash. A page can be shorter than asked for, or empty, though more follow.
+    pub modules: Vec<ModuleSummary>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<Hash>,
+}
+
+/// A sealed module in a list.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub struct ModuleSummary {
+    /// SHA-256 of the bytes as uploaded.
+    pub module_hash: Hash,
+    /// Bytes as uploaded.
+    pub size: u64,
+    /// Bytes of the uncompressed module.
+    pub raw_size: u64,
+    /// Raw or gzip.
+    pub encoding: Encoding,
+    /// Core module or component.
+    pub kind: ModuleKind,
+    /// True when the Internet Computer would install it.
+    pub deployable: bool,
+    /// Who sealed it.
+    pub sealed_by: Principal,
+    /// When it was sealed.
+    pub sealed_at_ns: u64,
+    /// Why it is kept.
+    pub retention: RetentionKind,
+}
+
+/// Why a module is kept, without the details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub enum RetentionKind {
+    /// A holder retains it.
+    Retained,
+    /// Nobody retains it; the grace period runs.
+    Unretained,
+    /// Nobody retained it for the grace period; it can be read for a while longer and then goes away.
+    Condemned,
+}
+
+/// Why a module is kept, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub enum Retention {
+    /// Holders retain it.
+    Retained {
+        /// These.
+        holders: Vec<Principal>,
+    },
+    /// Nobody retains it.
+    Unretained {
+        /// Since when: when it was sealed, last released, or asked for by an upload. `None` for a short while after
+        /// the upgrade from a version that did not count.
+        since_ns: Option<u64>,
+        /// When it is condemned, unless somebody retains or uploads it.
+        condemned_at_ns: Option<u64>,
+    },
+    /// Nobody retained it for the grace period. It can be read until it is removed; who retains or uploads it keeps it.
+    Condemned {
+        /// Since when.
+        since_ns: u64,
+        /// When it is removed, or soon after.
+        removed_at_ns: u64,
+    },
+}
+
+/// Which of the modules to retain are retained now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
+pub struct RetainOk {
+    /// Those that are not sealed, in the order given; all others are retained by the caller.
+    pub unknown: Vec<Hash>,
+}
+
+/// Why nothing is retained or released.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub enum RetainError {
+    /// The caller is no holder.
+    NotHolder {
+        /// The caller.
+        caller: Principal,
+    },
+    /// Too many modules for one call.
+    TooManyHashes {
+        /// Hashes given.
+        received: u32,
+        /// Hashes allowed.
+        max: u32,
+    },
+    /// There is no room to note it down.
+    StorageFull(StorageFull),
+}
+
+/// Asks for a page of what a holder retains, in the order of hashes.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub struct ListRetainedArgs {
+    /// The holder.
+    pub holder: Principal,
+    /// Begins behind this hash; at the first one when absent.
+    pub after: Option<Hash>,
+    /// Hashes of the page: [`DEFAULT_PAGE_ENTRIES`](crate::limits::DEFAULT_PAGE_ENTRIES) when absent, at most
+    /// [`MAX_PAGE_ENTRIES`](crate::limits::MAX_PAGE_ENTRIES).
+    pub limit: Option<u32>,
+}
+
+/// A page of what a holder retains.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
+pub struct RetainedPage {
+    /// Hashes of modules, ascending.
+    pub modules: Vec<Hash>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Hash>,
+}
+
+/// Why a change of the list of holders is refused.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub enum HolderError {
+    /// Only controllers of the store change the list.
+    NotController {
+        /// The caller.
+        caller: Principal,
+    },
+    /// The anonymous principal may never retain anything.
+    AnonymousHolder,
+    /// The list is full. Holders that were removed count until their references are gone.
+    TooManyHolders {
+        /// Entries allowed.
+        max: u32,
+    },
+    /// The principal was removed, and its references are still being removed: try again soon.
+    HolderLeaving {
+        /// References left.
+        references: u64,
+    },
+}
+
+/// What one slice of cleaning up did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
+pub struct GarbageReport {
+    /// Uploads that had expired and were removed.
+    pub uploads_removed: u32,
+    /// References of removed holders that were dropped.
+    pub references_dropped: u32,
+    /// Modules of an earlier layout for which counting began.
+    pub modules_adopted: u32,
+    /// Modules that nobody retained for the grace period.
+    pub modules_condemned: u32,
+    /// Condemned modules that were removed.
+    pub modules_removed: u32,
+    /// Bytes of the chunks that went with all of that.
+    pub bytes_freed: u64,
+    /// True when more is to be done now.
+    pub more: bool,
+}
+
+/// Why cleaning up is refused.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub enum GarbageError {
+    /// Only controllers of the store call for it; it goes on by itself all the same.
+    NotController {
+        /// The caller.
+        caller: Principal,
+    },
+}
+
 /// What the store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
 pub struct BlobStoreStats {
     /// Sealed modules.
     pub modules: u64,
+    /// Those of them that no holder retains, the condemned ones among them.
+    pub unretained_modules: u64,
+    /// Those of them that are condemned.
+    pub condemned_modules: u64,
+    /// References that holders have.
+    pub references: u64,
     /// Chunks kept, sealed or in flight; each once.
     pub chunks: u64,
     /// Bytes of those chunks.
     pub chunk_bytes: u64,
+    /// Slots of 1 MiB that no chunk uses.
+    pub free_slots: u64,
     /// Open uploads, and some that have expired.
     pub uploads: u64,
     /// Bytes of stable memory in use for all of it.
@@ -420,4 +704,30 @@ pub struct BlobStoreStats {
     /// What the update methods cost since the last upgrade: `main.rs` counts `performance_counter(1)` at the end of
     /// each update into a [`Meter`](crate::usage::Meter) on the heap.
     pub methods: Vec<MethodUsage>,
+}
+
+/// A request of an HTTP gateway.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub struct HttpRequest {
+    /// `GET`, `HEAD` and so on.
+    pub method: String,
+    /// Path and query.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: ByteBuf,
+    /// The newest version of certification that the gateway knows.
+    pub certificate_version: Option<u16>,
+}
+
+/// The answer to an HTTP gateway.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
+pub struct HttpResponse {
+    /// The status.
+    pub status_code: u16,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: ByteBuf,
 }

@@ -15,6 +15,11 @@ pub const MAX_MODULE_BYTES: u64 = MAX_CHUNKS * CHUNK_BYTES;
 /// A module uncompressed: the Internet Computer's `WASM_MAX_SIZE`.
 pub const MAX_RAW_MODULE_BYTES: u64 = 100 << 20;
 
+/// Modules that one call of the blob store retains or releases.
+pub const MAX_RETAINED_PER_CALL: usize = 100;
+/// Bytes of a module that the blob store answers at a time: leaves room for the rest of a 2 MiB reply.
+pub const MAX_READ_BYTES: u32 = 2_000_000;
+
 /// A path in a branch.
 pub const MAX_PATH_BYTES: usize = 1_024;
 /// A segment of a path.

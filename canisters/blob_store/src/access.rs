@@ -1,7 +1,7 @@
-//! Who may upload: controllers, and the principals on a list that controllers keep.
+//! Who may upload: controllers, and the principals on a list that controllers and holders keep.
 
 use candid::Principal;
-use depot_types::blob_store::{BeginUploadError, UploaderError};
+use depot_types::blob_store::UploaderError;
 use ic_stable_structures::Memory;
 
 use crate::{limits::MAX_UPLOADERS, state::State};
@@ -26,7 +26,7 @@ impl<M: Memory> State<M> {
     /// # Errors
     /// [`UploaderError`]; nothing was changed.
     pub fn add_uploader(&mut self, caller: Caller, uploader: Principal) -> Result<(), UploaderError> {
-        check_controller(caller)?;
+        self.check_may_change_uploaders(caller)?;
         self.check_new_uploaders(&[uploader])?;
         self.uploaders.insert(uploader, ());
         Ok(())
@@ -37,9 +37,9 @@ impl<M: Memory> State<M> {
     /// Uploads that it has open end.
     ///
     /// # Errors
-    /// [`UploaderError::NotController`]; nothing was changed.
+    /// [`UploaderError::NotAllowed`]; nothing was changed.
     pub fn remove_uploader(&mut self, caller: Caller, uploader: Principal) -> Result<(), UploaderError> {
-        check_controller(caller)?;
+        self.check_may_change_uploaders(caller)?;
         self.uploaders.remove(&uploader);
         for key in self.sessions.keys_of(&uploader) {
             self.drop_upload(&key);
@@ -62,33 +62,30 @@ impl<M: Memory> State<M> {
         Ok(())
     }
 
-    /// Checks that the caller may upload.
-    pub(crate) fn check_may_upload(&self, caller: Caller) -> Result<(), BeginUploadError> {
+    /// Returns true when the caller may upload.
+    pub fn may_upload(&self, caller: Caller) -> bool {
         let Caller { principal, is_controller } = caller;
-        if principal == Principal::anonymous() {
-            return Err(BeginUploadError::AnonymousCaller);
-        }
-        if is_controller || self.uploaders.contains_key(&principal) {
+        principal != Principal::anonymous() && (is_controller || self.uploaders.contains_key(&principal))
+    }
+
+    fn check_may_change_uploaders(&self, caller: Caller) -> Result<(), UploaderError> {
+        if caller.is_controller || self.is_holder(&caller.principal) {
             Ok(())
         } else {
-            Err(BeginUploadError::NotAllowed { caller: principal })
+            Err(UploaderError::NotAllowed { caller: caller.principal })
         }
     }
-}
-
-fn check_controller(caller: Caller) -> Result<(), UploaderError> {
-    if caller.is_controller { Ok(()) } else { Err(UploaderError::NotController { caller: caller.principal }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_fixtures::{ALICE, BOB, CONTROLLER, new_state, principal, uploader};
+    use crate::test_fixtures::{ALICE, BOB, CATALOG, CONTROLLER, new_state, principal, uploader};
 
     #[test]
-    fn should_let_controllers_only_change_the_list() {
+    fn should_let_controllers_and_holders_change_the_list() {
         let mut state = new_state();
-        let refused = Err(UploaderError::NotController { caller: ALICE });
+        let refused = Err(UploaderError::NotAllowed { caller: ALICE });
         assert_eq!(state.add_uploader(uploader(ALICE), BOB), refused);
         assert_eq!(state.remove_uploader(uploader(ALICE), ALICE), refused);
         state.remove_uploader(CONTROLLER, BOB).unwrap();
@@ -96,6 +93,14 @@ mod tests {
         state.add_uploader(CONTROLLER, BOB).unwrap();
         state.add_uploader(CONTROLLER, BOB).unwrap();
         assert_eq!(state.uploaders(), [ALICE, BOB]);
+        state.add_holder(CONTROLLER, CATALOG).unwrap();
+        state.remove_uploader(uploader(CATALOG), ALICE).unwrap();
+        assert_eq!(state.uploaders(), [BOB]);
+        state.add_uploader(uploader(CATALOG), ALICE).unwrap();
+        assert_eq!(state.uploaders(), [ALICE, BOB]);
+        state.remove_holder(CONTROLLER, CATALOG).unwrap();
+        let refused = Err(UploaderError::NotAllowed { caller: CATALOG });
+        assert_eq!(state.add_uploader(uploader(CATALOG), ALICE), refused);
     }
 
     #[test]
@@ -115,16 +120,14 @@ mod tests {
         let mut state = new_state();
         let anonymous = Principal::anonymous();
         assert_eq!(state.add_uploader(CONTROLLER, anonymous), Err(UploaderError::AnonymousUploader));
-        let caller = Caller { principal: anonymous, is_controller: true };
-        assert_eq!(state.check_may_upload(caller), Err(BeginUploadError::AnonymousCaller));
+        assert!(!state.may_upload(Caller { principal: anonymous, is_controller: true }));
     }
 
     #[test]
     fn should_let_controllers_and_uploaders_upload() {
         let state = new_state();
-        assert_eq!(state.check_may_upload(CONTROLLER), Ok(()));
-        assert_eq!(state.check_may_upload(uploader(ALICE)), Ok(()));
-        let other = principal(77);
-        assert_eq!(state.check_may_upload(uploader(other)), Err(BeginUploadError::NotAllowed { caller: other }));
+        assert!(state.may_upload(CONTROLLER));
+        assert!(state.may_upload(uploader(ALICE)));
+        assert!(!state.may_upload(uploader(principal(77))));
     }
 }

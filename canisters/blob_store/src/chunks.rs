@@ -4,23 +4,22 @@
 //! uploads and for sealed modules: the bytes of a chunk can be read by everybody once a sealed module has it.
 
 use depot_types::Hash;
-use ic_stable_structures::{Memory, StableBTreeMap, StableCell};
+use ic_stable_structures::{Memory, StableBTreeMap};
 
 use crate::{
-    space::{Space, SpaceFull},
-    storable::{StoredChunk, StoredHash, StoredHeader},
+    space::Space,
+    storable::{StoredChunk, StoredHash},
 };
 
 /// The chunks of the store.
 pub(crate) struct Chunks<M: Memory> {
     index: StableBTreeMap<StoredHash, StoredChunk, M>,
     space: Space<M>,
-    header: StableCell<StoredHeader, M>,
 }
 
 impl<M: Memory> Chunks<M> {
-    pub(crate) fn open(index: M, space: Space<M>, header: StableCell<StoredHeader, M>) -> Self {
-        Self { index: StableBTreeMap::init(index), space, header }
+    pub(crate) fn open(index: M, space: Space<M>) -> Self {
+        Self { index: StableBTreeMap::init(index), space }
     }
 
     /// Returns how many chunks there are.
@@ -28,9 +27,9 @@ impl<M: Memory> Chunks<M> {
         self.index.len()
     }
 
-    /// Returns the bytes of all chunks.
-    pub(crate) fn total_bytes(&self) -> u64 {
-        self.header.get().chunk_bytes
+    /// Returns how many slots no chunk uses.
+    pub(crate) fn free_slots(&self) -> u64 {
+        self.space.free_len()
     }
 
     /// Returns true when there is a chunk of this hash and size.
@@ -46,9 +45,14 @@ impl<M: Memory> Chunks<M> {
         Some(chunk.size as usize)
     }
 
-    /// Reads a chunk that is there, into bytes of its size.
+    /// Reads a chunk that is there, into bytes of its size or fewer.
     pub(crate) fn load(&self, hash: &StoredHash, bytes: &mut [u8]) {
-        self.space.load(self.existing(hash).slot, bytes);
+        self.load_from(hash, 0, bytes);
+    }
+
+    /// Reads a part of a chunk that is there.
+    pub(crate) fn load_from(&self, hash: &StoredHash, offset: u64, bytes: &mut [u8]) {
+        self.space.load(self.existing(hash).slot, offset, bytes);
     }
 
     /// Refers to a chunk for an upload; returns false when there is no chunk of this hash and size.
@@ -60,25 +64,35 @@ impl<M: Memory> Chunks<M> {
         true
     }
 
-    /// Takes in a chunk that is not there yet, and refers to it for an upload. The hash is that of the bytes.
-    pub(crate) fn insert(&mut self, hash: &StoredHash, bytes: &[u8]) -> Result<(), SpaceFull> {
-        let slot = self.space.store(bytes)?;
-        let size = bytes.len() as u32;
-        self.index.insert(*hash, StoredChunk { slot, size, uploads: 1, modules: 0 });
-        self.add_bytes(i64::from(size));
-        Ok(())
+    /// Takes in a chunk that is not there yet, and refers to it for an upload. The hash is that of the bytes, and there
+    /// is room for it.
+    pub(crate) fn insert(&mut self, hash: &StoredHash, bytes: &[u8]) {
+        let slot = self.space.store(bytes);
+        self.index.insert(*hash, StoredChunk { slot, size: bytes.len() as u32, uploads: 1, modules: 0 });
     }
 
-    /// Gives up a reference of an upload.
-    pub(crate) fn release(&mut self, hash: &StoredHash) {
+    /// Gives up a reference of an upload, and returns the bytes that this freed.
+    pub(crate) fn release(&mut self, hash: &StoredHash) -> u64 {
         let chunk = self.existing(hash);
         let uploads = chunk.uploads.checked_sub(1).expect("BUG: a chunk has fewer references than uploads");
-        if uploads == 0 && chunk.modules == 0 {
+        self.put_or_free(hash, StoredChunk { uploads, ..chunk })
+    }
+
+    /// Gives up a reference of a sealed module, and returns the bytes that this freed.
+    pub(crate) fn unseal(&mut self, hash: &StoredHash) -> u64 {
+        let chunk = self.existing(hash);
+        let modules = chunk.modules.checked_sub(1).expect("BUG: a chunk has fewer references than modules");
+        self.put_or_free(hash, StoredChunk { modules, ..chunk })
+    }
+
+    fn put_or_free(&mut self, hash: &StoredHash, chunk: StoredChunk) -> u64 {
+        if chunk.uploads == 0 && chunk.modules == 0 {
             self.index.remove(hash);
             self.space.free(chunk.slot);
-            self.add_bytes(-i64::from(chunk.size));
+            u64::from(chunk.size)
         } else {
-            self.index.insert(*hash, StoredChunk { uploads, ..chunk });
+            self.index.insert(*hash, chunk);
+            0
         }
     }
 
@@ -94,12 +108,6 @@ impl<M: Memory> Chunks<M> {
 
     fn existing(&self, hash: &StoredHash) -> StoredChunk {
         self.index.get(hash).unwrap_or_else(|| panic!("BUG: the chunk {} is missing", Hash::new(*hash)))
-    }
-
-    fn add_bytes(&mut self, bytes: i64) {
-        let header = *self.header.get();
-        let chunk_bytes = header.chunk_bytes.checked_add_signed(bytes).expect("BUG: the total of bytes is wrong");
-        self.header.set(StoredHeader { chunk_bytes, ..header });
     }
 
     /// Returns all records.

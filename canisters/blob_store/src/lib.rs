@@ -1,22 +1,31 @@
 //! The blob store: keeps the bytes of Wasm modules by their hash.
 //!
-//! Owns chunks, the modules made of them, open uploads and the list of uploaders. Does not own what modules are called
-//! or used for: it knows nothing of the canisters that use it.
+//! Owns chunks, the modules made of them, open uploads, the lists of uploaders and holders, and what holders retain.
+//! Does not own what modules are called or used for: it knows nothing of the canisters that use it.
 //!
 //! What always holds:
 //! - a chunk's key is the SHA-256 of its bytes, and each chunk is kept once;
 //! - a chunk is kept as long as a sealed module or an open upload refers to it, and its slot is free afterwards;
 //! - what is not sealed is visible to its uploader only; what is sealed never changes;
+//! - a sealed module stays as long as a holder retains it, and for the grace period and a day longer;
 //! - a sealed module was hashed and validated as a whole in this canister;
 //! - every slot is either used by one chunk or in the list of free slots.
 
 pub mod access;
+mod accounts;
 mod chunks;
+pub mod garbage;
+mod header;
+pub mod holders;
 pub mod lifecycle;
 pub mod limits;
+pub mod listing;
 pub mod memory;
 mod modules;
 pub mod reads;
+pub mod retain;
+mod retentions;
+pub mod room;
 mod seal;
 mod sessions;
 mod space;

@@ -1,36 +1,45 @@
 //! Entry points of the blob store; what they do is in the library.
 
-use std::{cell::RefCell, marker::PhantomData};
+mod growth;
+mod meter;
+mod timers;
+
+use std::marker::PhantomData;
 
 use blob_store::{access::Caller, lifecycle, memory};
 use candid::Principal;
 use depot_types::{
     Hash,
     blob_store::{
-        BeginUploadArgs, BeginUploadError, BlobStoreArgs, BlobStoreStats, CommitUploadError, ModuleInfo,
-        ModuleMetadataArgs, PutChunkArgs, PutChunkError, PutChunkOk, UploadStatus, UploaderError,
+        BeginUploadArgs, BeginUploadError, BlobStoreArgs, BlobStoreStats, CommitUploadError, GarbageError,
+        GarbageReport, HolderError, ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage,
+        PutChunkArgs, PutChunkError, PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage,
+        Retention, UploadStatus, UploaderError,
     },
-    usage::Meter,
 };
 use ic_cdk::{
-    api::{is_controller, msg_caller, msg_reply, performance_counter, time},
+    api::{accept_message, is_controller, msg_caller, msg_method_name, msg_reply, time},
     stable::{WASM_PAGE_SIZE_IN_BYTES, stable_size},
 };
 use serde_bytes::ByteBuf;
 
-/// The performance counter of instructions over all of a call.
-const CALL_INSTRUCTIONS: u32 = 1;
-
-thread_local! {
-    /// What the update methods cost since the last upgrade.
-    static UNSTABLE_METER: RefCell<Meter> = RefCell::default();
-}
+use self::{growth::with_room, meter::metered};
 
 fn main() {}
 
 #[ic_cdk::init]
 fn init(args: Option<BlobStoreArgs>) {
     apply(args);
+}
+
+#[ic_cdk::pre_upgrade]
+fn pre_upgrade() {
+    // Nothing is to be saved. But the answer to an open call would come to code that never made the call.
+    if growth::is_waiting() {
+        ic_cdk::trap(
+            "stable memory is being grown: stop the blob store, which waits for that, then upgrade and start it",
+        );
+    }
 }
 
 #[ic_cdk::post_upgrade]
@@ -43,6 +52,17 @@ fn apply(args: Option<BlobStoreArgs>) {
     if let Err(error) = lifecycle::apply(&mut memory::state().borrow_mut(), args) {
         ic_cdk::trap(error.to_string());
     }
+    timers::start();
+}
+
+/// Spares the store the cost of chunks that strangers send: a message that is not accepted costs nothing.
+///
+/// All other methods answer strangers with an error that says why.
+#[ic_cdk::inspect_message]
+fn inspect_message() {
+    if msg_method_name() != "put_chunk" || memory::state().borrow().may_upload(caller()) {
+        accept_message();
+    }
 }
 
 fn caller() -> Caller {
@@ -50,31 +70,30 @@ fn caller() -> Caller {
     Caller { principal, is_controller: is_controller(&principal) }
 }
 
-/// Does the work of an update method and counts what it cost.
-fn metered<T>(method: &str, work: impl FnOnce() -> T) -> T {
-    let result = work();
-    UNSTABLE_METER.with_borrow_mut(|meter| meter.count(method, performance_counter(CALL_INSTRUCTIONS)));
-    result
+#[ic_cdk::update]
+async fn begin_upload(args: BeginUploadArgs) -> Result<UploadStatus, BeginUploadError> {
+    let caller = caller();
+    let answer = with_room(|| memory::state().borrow_mut().begin_upload(caller, time(), &args)).await;
+    metered("begin_upload", answer)
 }
 
 #[ic_cdk::update]
-fn begin_upload(args: BeginUploadArgs) -> Result<UploadStatus, BeginUploadError> {
-    metered("begin_upload", || memory::state().borrow_mut().begin_upload(caller(), time(), &args))
+async fn put_chunk(args: PutChunkArgs) -> Result<PutChunkOk, PutChunkError> {
+    let caller = caller();
+    let answer = with_room(|| memory::state().borrow_mut().put_chunk(caller, time(), &args)).await;
+    metered("put_chunk", answer)
 }
 
 #[ic_cdk::update]
-fn put_chunk(args: PutChunkArgs) -> Result<PutChunkOk, PutChunkError> {
-    metered("put_chunk", || memory::state().borrow_mut().put_chunk(msg_caller(), time(), &args))
-}
-
-#[ic_cdk::update]
-fn commit_upload(module_hash: Hash) -> Result<ModuleInfo, CommitUploadError> {
-    metered("commit_upload", || memory::state().borrow_mut().commit_upload(msg_caller(), time(), &module_hash))
+async fn commit_upload(module_hash: Hash) -> Result<ModuleInfo, CommitUploadError> {
+    let caller = caller();
+    let answer = with_room(|| memory::state().borrow_mut().commit_upload(caller, time(), &module_hash)).await;
+    metered("commit_upload", answer)
 }
 
 #[ic_cdk::update]
 fn abort_upload(module_hash: Hash) -> bool {
-    metered("abort_upload", || memory::state().borrow_mut().abort_upload(msg_caller(), time(), &module_hash))
+    metered("abort_upload", memory::state().borrow_mut().abort_upload(msg_caller(), time(), &module_hash))
 }
 
 #[ic_cdk::query]
@@ -99,24 +118,75 @@ fn get_chunk(hash: Hash) -> PhantomData<Option<ByteBuf>> {
 }
 
 #[ic_cdk::query]
+fn read_module(args: ReadModuleArgs) -> Result<ByteBuf, ReadModuleError> {
+    memory::state().borrow().read_module(&args).map(ByteBuf::from)
+}
+
+#[ic_cdk::query]
+fn list_modules(args: ListModulesArgs) -> ModulePage {
+    memory::state().borrow().list_modules(&args)
+}
+
+#[ic_cdk::query]
 fn stats() -> BlobStoreStats {
-    let methods = UNSTABLE_METER.with_borrow(Meter::usage);
-    memory::state().borrow().stats(stable_size() * WASM_PAGE_SIZE_IN_BYTES, methods)
+    memory::state().borrow().stats(stable_size() * WASM_PAGE_SIZE_IN_BYTES, meter::usage())
+}
+
+#[ic_cdk::update]
+async fn retain(module_hashes: Vec<Hash>) -> Result<RetainOk, RetainError> {
+    let caller = msg_caller();
+    let answer = with_room(|| memory::state().borrow_mut().retain(caller, &module_hashes)).await;
+    metered("retain", answer)
+}
+
+#[ic_cdk::update]
+fn release(module_hashes: Vec<Hash>) -> Result<(), RetainError> {
+    metered("release", memory::state().borrow_mut().release(msg_caller(), time(), &module_hashes))
+}
+
+#[ic_cdk::query]
+fn list_retained(args: ListRetainedArgs) -> RetainedPage {
+    memory::state().borrow().list_retained(&args)
+}
+
+#[ic_cdk::query]
+fn retention(module_hash: Hash) -> Option<Retention> {
+    memory::state().borrow().retention(&module_hash)
 }
 
 #[ic_cdk::update]
 fn add_uploader(uploader: Principal) -> Result<(), UploaderError> {
-    metered("add_uploader", || memory::state().borrow_mut().add_uploader(caller(), uploader))
+    metered("add_uploader", memory::state().borrow_mut().add_uploader(caller(), uploader))
 }
 
 #[ic_cdk::update]
 fn remove_uploader(uploader: Principal) -> Result<(), UploaderError> {
-    metered("remove_uploader", || memory::state().borrow_mut().remove_uploader(caller(), uploader))
+    metered("remove_uploader", memory::state().borrow_mut().remove_uploader(caller(), uploader))
 }
 
 #[ic_cdk::query]
 fn uploaders() -> Vec<Principal> {
     memory::state().borrow().uploaders()
+}
+
+#[ic_cdk::update]
+fn add_holder(holder: Principal) -> Result<(), HolderError> {
+    metered("add_holder", memory::state().borrow_mut().add_holder(caller(), holder))
+}
+
+#[ic_cdk::update]
+fn remove_holder(holder: Principal) -> Result<(), HolderError> {
+    metered("remove_holder", memory::state().borrow_mut().remove_holder(caller(), holder))
+}
+
+#[ic_cdk::query]
+fn holders() -> Vec<Principal> {
+    memory::state().borrow().holders()
+}
+
+#[ic_cdk::update]
+fn collect_garbage() -> Result<GarbageReport, GarbageError> {
+    metered("collect_garbage", memory::state().borrow_mut().collect_garbage(caller(), time()))
 }
 
 #[cfg(test)]

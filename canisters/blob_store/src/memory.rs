@@ -4,12 +4,13 @@
 
 use std::{cell::RefCell, rc::Rc};
 
+use ic_cdk::stable::stable_size;
 use ic_stable_structures::{
     DefaultMemoryImpl,
     memory_manager::{MemoryId, MemoryManager, VirtualMemory},
 };
 
-use crate::state::State;
+use crate::{room::Backing, state::State};
 
 /// The version of the layout, read before anything else, and totals. Cell of `StoredHeader`.
 pub const HEADER_MEMORY_ID: MemoryId = MemoryId::new(0);
@@ -30,6 +31,34 @@ pub const MODULES_MEMORY_ID: MemoryId = MemoryId::new(7);
 /// `icp:` custom sections of sealed modules. Map of (module hash, number of the section) → bytes.
 pub const METADATA_MEMORY_ID: MemoryId = MemoryId::new(8);
 
+/// The principals that retain modules. Map of principal → `StoredHolder`.
+pub const HOLDERS_MEMORY_ID: MemoryId = MemoryId::new(9);
+/// Who retains what. Map of `UploadKey` (principal and module hash) → nothing.
+pub const REFERENCES_MEMORY_ID: MemoryId = MemoryId::new(10);
+/// Why each sealed module is kept. Map of module hash → `StoredRetention`.
+pub const RETENTIONS_MEMORY_ID: MemoryId = MemoryId::new(11);
+/// Modules that nobody retains, by time. Map of `DueKey` → nothing.
+pub const UNRETAINED_MEMORY_ID: MemoryId = MemoryId::new(12);
+/// What each principal has sealed. Map of principal → `StoredAccount`.
+pub const ACCOUNTS_MEMORY_ID: MemoryId = MemoryId::new(13);
+
+/// All memories in use but that of the slots.
+pub(crate) const INDEX_MEMORY_IDS: [MemoryId; 13] = [
+    HEADER_MEMORY_ID,
+    UPLOADERS_MEMORY_ID,
+    FREE_SLOTS_MEMORY_ID,
+    CHUNKS_MEMORY_ID,
+    UPLOADS_MEMORY_ID,
+    EXPIRIES_MEMORY_ID,
+    MODULES_MEMORY_ID,
+    METADATA_MEMORY_ID,
+    HOLDERS_MEMORY_ID,
+    REFERENCES_MEMORY_ID,
+    RETENTIONS_MEMORY_ID,
+    UNRETAINED_MEMORY_ID,
+    ACCOUNTS_MEMORY_ID,
+];
+
 /// Pages of 64 KiB by which a memory grows: 16 MiB. The manager has 32,768 such buckets, so it can address 512 GiB, more
 /// than the 500 GiB that a canister can have. Kept in stable memory by the first installation.
 const BUCKET_PAGES: u16 = 256;
@@ -40,7 +69,8 @@ pub type CanisterState = Rc<RefCell<State<VirtualMemory<DefaultMemoryImpl>>>>;
 thread_local! {
     static STATE: CanisterState = {
         let manager = MemoryManager::init_with_bucket_size(DefaultMemoryImpl::default(), BUCKET_PAGES);
-        match State::open(|id| manager.get(id)) {
+        let backing = Backing { bucket_pages: u64::from(BUCKET_PAGES), pages: Box::new(stable_size) };
+        match State::open(|id| manager.get(id), backing) {
             Ok(state) => Rc::new(RefCell::new(state)),
             Err(error) => panic!("{error}"),
         }

@@ -145,6 +145,9 @@ impl Model {
 
     /// Puts a right chunk; returns how many are not held then.
     fn put(&mut self, caller: Principal, module: usize, index: u32) -> Result<u32, PutChunkError> {
+        if caller == callers()[3].principal {
+            return Err(PutChunkError::NotAllowed { caller });
+        }
         let hashes = self.hashes[module].clone();
         let expires_at_ns = self.now_ns + UPLOAD_LIFETIME_NS;
         let module_hash = self.modules[module].hash;
@@ -156,6 +159,9 @@ impl Model {
     }
 
     fn commit(&mut self, caller: Principal, module: usize) -> Result<(), CommitUploadError> {
+        if caller == callers()[3].principal {
+            return Err(CommitUploadError::NotAllowed { caller });
+        }
         let key = self.key(caller, module);
         if self.sealed.contains(&module) {
             self.uploads.remove(&key);
@@ -208,19 +214,20 @@ fn take(step: &Step, state: &mut TestState, model: &mut Model) {
         }
         Step::Put(number, module, index) => {
             let index = index % model.hashes[module].len() as u32;
-            let answer = state.put_chunk(caller(number).principal, now_ns, &model.modules[module].put(index));
+            let answer = state.put_chunk(caller(number), now_ns, &model.modules[module].put(index));
             assert_eq!(answer.map(|put| put.missing_count), model.put(caller(number).principal, module, index));
         }
         Step::PutWrong(number, module, index) => {
             let mut args = model.modules[module].put(index % model.hashes[module].len() as u32);
             args.bytes[0] ^= 1;
-            let answer = state.put_chunk(caller(number).principal, now_ns, &args);
+            let answer = state.put_chunk(caller(number), now_ns, &args);
             let is_open = model.open(caller(number).principal, module).is_some();
+            let is_allowed = number != 3;
             assert_eq!(matches!(answer, Err(PutChunkError::WrongHash { .. })), is_open);
-            assert_eq!(matches!(answer, Err(PutChunkError::NoUpload { .. })), !is_open);
+            assert_eq!(matches!(answer, Err(PutChunkError::NoUpload { .. })), !is_open && is_allowed);
         }
         Step::Commit(number, module) => {
-            let answer = state.commit_upload(caller(number).principal, now_ns, &model.modules[module].hash).map(|_| ());
+            let answer = state.commit_upload(caller(number), now_ns, &model.modules[module].hash).map(|_| ());
             assert_eq!(answer, model.commit(caller(number).principal, module));
         }
         Step::Abort(number, module) => {

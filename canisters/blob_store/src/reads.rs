@@ -2,7 +2,8 @@
 
 use depot_types::{
     Hash,
-    blob_store::{BlobStoreStats, ModuleInfo, ModuleMetadataArgs},
+    blob_store::{BlobStoreStats, ModuleInfo, ModuleMetadataArgs, ReadModuleArgs, ReadModuleError},
+    limits::{CHUNK_BYTES, MAX_READ_BYTES},
     usage::MethodUsage,
 };
 use ic_stable_structures::Memory;
@@ -50,12 +51,41 @@ impl<M: Memory> State<M> {
         message
     }
 
+    /// Returns a part of a sealed module.
+    ///
+    /// # Errors
+    /// [`ReadModuleError`].
+    pub fn read_module(&self, args: &ReadModuleArgs) -> Result<Vec<u8>, ReadModuleError> {
+        let ReadModuleArgs { module_hash, offset, length } = *args;
+        if length > MAX_READ_BYTES {
+            return Err(ReadModuleError::TooLong { length, max: MAX_READ_BYTES });
+        }
+        let module = self.modules.get(module_hash.as_bytes()).ok_or(ReadModuleError::UnknownModule { module_hash })?;
+        let size = module.size;
+        let rest = size.checked_sub(offset).ok_or(ReadModuleError::OutOfRange { offset, size })?;
+        let mut bytes = vec![0; u64::from(length).min(rest) as usize];
+        let mut position = offset;
+        let mut left = bytes.as_mut_slice();
+        while !left.is_empty() {
+            let (index, within) = (position / CHUNK_BYTES, position % CHUNK_BYTES);
+            let part = left.len().min((CHUNK_BYTES - within) as usize);
+            let (now, later) = left.split_at_mut(part);
+            self.chunks.load_from(&module.chunk_hashes()[index as usize], within, now);
+            (left, position) = (later, position + part as u64);
+        }
+        Ok(bytes)
+    }
+
     /// Returns what the store holds. The size of stable memory and the use of methods are known by the caller.
     pub fn stats(&self, stable_bytes: u64, methods: Vec<MethodUsage>) -> BlobStoreStats {
         BlobStoreStats {
             modules: self.modules.len(),
+            unretained_modules: self.retentions.unretained_len(),
+            condemned_modules: self.header.condemned(),
+            references: self.retentions.references_len(),
             chunks: self.chunks.len(),
-            chunk_bytes: self.chunks.total_bytes(),
+            chunk_bytes: self.header.chunk_bytes(),
+            free_slots: self.chunks.free_slots(),
             uploads: self.sessions.len(),
             stable_bytes,
             methods,
@@ -75,7 +105,7 @@ fn push_length(message: &mut Vec<u8>, mut length: usize) {
 #[cfg(test)]
 mod tests {
     use candid::decode_one;
-    use depot_types::{blob_store::Encoding, limits::CHUNK_BYTES};
+    use depot_types::blob_store::Encoding;
     use serde_bytes::ByteBuf;
 
     use super::*;
@@ -106,6 +136,28 @@ mod tests {
             message.resize(message.len() + length, 7);
             assert_eq!(decode_one::<Option<ByteBuf>>(&message).unwrap().unwrap().len(), length);
         }
+    }
+
+    #[test]
+    fn should_read_any_part_of_a_module() {
+        let mut state = new_state();
+        let module = Module::large(2, 1);
+        let info = seal(&mut state, ALICE, &module);
+        let read = |offset, length| state.read_module(&ReadModuleArgs { module_hash: module.hash, offset, length });
+        for (offset, length) in [(0, 1), (5, 100), (CHUNK_BYTES - 3, 6), (7, 1_900_000), (info.size - 4, 4)] {
+            let expected = &module.bytes[offset as usize..][..length as usize];
+            assert_eq!(read(offset, length).unwrap(), expected);
+        }
+        let size = info.size;
+        assert_eq!(read(size - 4, 100).unwrap(), module.bytes[size as usize - 4..]);
+        assert_eq!(read(CHUNK_BYTES, MAX_READ_BYTES).unwrap(), module.bytes[CHUNK_BYTES as usize..]);
+        assert_eq!((read(size, 1), read(3, 0)), (Ok(vec![]), Ok(vec![])));
+        assert_eq!(read(size + 1, 1), Err(ReadModuleError::OutOfRange { offset: size + 1, size }));
+        let too_long = ReadModuleError::TooLong { length: MAX_READ_BYTES + 1, max: MAX_READ_BYTES };
+        assert_eq!(read(0, MAX_READ_BYTES + 1), Err(too_long));
+        let module_hash = Hash::of(b"unknown");
+        let unknown = state.read_module(&ReadModuleArgs { module_hash, offset: 0, length: 1 });
+        assert_eq!(unknown, Err(ReadModuleError::UnknownModule { module_hash }));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use ic_stable_structures::Memory;
 use serde_bytes::{ByteArray, ByteBuf};
 
 use crate::{
+    access::Caller,
     state::State,
     storable::{StoredMetadata, StoredModule, StoredUpload, UploadKey},
 };
@@ -24,13 +25,17 @@ impl<M: Memory> State<M> {
     /// [`CommitUploadError`]; nothing was changed.
     pub fn commit_upload(
         &mut self,
-        caller: Principal,
+        caller: Caller,
         now_ns: u64,
         module_hash: &Hash,
     ) -> Result<ModuleInfo, CommitUploadError> {
-        let key = UploadKey::new(&caller, module_hash);
+        if !self.may_upload(caller) {
+            return Err(CommitUploadError::NotAllowed { caller: caller.principal });
+        }
+        let key = UploadKey::new(&caller.principal, module_hash);
         if let Some(info) = self.modules.info(module_hash) {
             self.drop_upload(&key);
+            self.keep(module_hash, now_ns);
             return Ok(info);
         }
         let upload =
@@ -39,14 +44,16 @@ impl<M: Memory> State<M> {
         if !missing.is_empty() {
             return Err(CommitUploadError::MissingChunks { missing });
         }
+        self.room.check(0).map_err(CommitUploadError::StorageFull)?;
         let inspection = self.inspect(module_hash, &upload)?;
         // Nothing can go wrong from here on. The module refers to its chunks before the upload gives them up.
         for hash in upload.chunk_hashes() {
             self.chunks.seal(hash);
         }
         self.drop_upload(&key);
-        let (module, sections) = new_module(&upload, inspection, caller, now_ns);
+        let (module, sections) = new_module(&upload, inspection, caller.principal, now_ns);
         self.modules.insert(module_hash, module.clone(), sections);
+        self.begin_retention(module_hash.as_bytes(), &module, now_ns);
         Ok(module.into_info(*module_hash))
     }
 

@@ -12,13 +12,6 @@ const PAGE_BYTES: u64 = 64 << 10;
 /// Pages of a slot.
 const SLOT_PAGES: u64 = CHUNK_BYTES / PAGE_BYTES;
 
-/// Stable memory cannot grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SpaceFull {
-    /// Bytes that slots would need.
-    pub(crate) needed: u64,
-}
-
 /// Slots and which of them are free.
 pub(crate) struct Space<M: Memory> {
     slots: M,
@@ -31,17 +24,20 @@ impl<M: Memory> Space<M> {
     }
 
     /// Writes bytes, a slot's worth at the most, to a slot that was free, and returns its number.
-    pub(crate) fn store(&mut self, bytes: &[u8]) -> Result<u32, SpaceFull> {
+    ///
+    /// # Panics
+    /// When there is no free slot and the memory cannot grow: whoever calls makes sure that there is room.
+    pub(crate) fn store(&mut self, bytes: &[u8]) -> u32 {
         debug_assert!(bytes.len() as u64 <= CHUNK_BYTES);
-        let slot = self.allocate()?;
-        self.slots.write(offset(slot), bytes);
-        Ok(slot)
+        let slot = self.allocate();
+        self.slots.write(address(slot), bytes);
+        slot
     }
 
-    /// Reads the beginning of a slot.
-    pub(crate) fn load(&self, slot: u32, bytes: &mut [u8]) {
-        debug_assert!(bytes.len() as u64 <= CHUNK_BYTES);
-        self.slots.read(offset(slot), bytes);
+    /// Reads a part of a slot.
+    pub(crate) fn load(&self, slot: u32, offset: u64, bytes: &mut [u8]) {
+        debug_assert!(offset + bytes.len() as u64 <= CHUNK_BYTES);
+        self.slots.read(address(slot) + offset, bytes);
     }
 
     /// Gives a slot back.
@@ -49,14 +45,18 @@ impl<M: Memory> Space<M> {
         self.free.push(&slot);
     }
 
-    fn allocate(&mut self) -> Result<u32, SpaceFull> {
+    /// Returns how many slots are free.
+    pub(crate) fn free_len(&self) -> u64 {
+        self.free.len()
+    }
+
+    fn allocate(&mut self) -> u32 {
         if let Some(slot) = self.free.pop() {
-            return Ok(slot);
+            return slot;
         }
-        let slot = self.slots.size() / SLOT_PAGES;
-        let full = SpaceFull { needed: (slot + 1) * CHUNK_BYTES };
-        let number = u32::try_from(slot).map_err(|_| full)?;
-        if self.slots.grow(SLOT_PAGES) < 0 { Err(full) } else { Ok(number) }
+        let slot = u32::try_from(self.slots.size() / SLOT_PAGES).expect("BUG: there are too many slots");
+        assert!(self.slots.grow(SLOT_PAGES) >= 0, "BUG: there is no room for a slot");
+        slot
     }
 
     /// Returns how many slots there are, used and free.
@@ -72,7 +72,7 @@ impl<M: Memory> Space<M> {
     }
 }
 
-fn offset(slot: u32) -> u64 {
+fn address(slot: u32) -> u64 {
     u64::from(slot) * CHUNK_BYTES
 }
 
@@ -90,29 +90,27 @@ mod tests {
 
     #[test]
     fn should_use_freed_slots_before_new_ones() {
-        let mut space = new_space(8);
-        let slots: Vec<u32> = (0..3).map(|byte| space.store(&[byte; 5]).unwrap()).collect();
+        let mut space = new_space(3);
+        let slots: Vec<u32> = (0..3).map(|byte| space.store(&[byte; 5])).collect();
         assert_eq!(slots, [0, 1, 2]);
         space.free(0);
         space.free(1);
-        assert_eq!(space.store(&[7; 2]), Ok(1));
-        assert_eq!(space.store(&[8; 2]), Ok(0));
-        assert_eq!(space.slot_count(), 3);
+        assert_eq!(space.free_len(), 2);
+        assert_eq!(space.store(&[7; 2]), 1);
+        assert_eq!(space.store(&[8; 2]), 0);
+        assert_eq!((space.slot_count(), space.free_len()), (3, 0));
         let mut bytes = [0; 2];
-        space.load(1, &mut bytes);
+        space.load(1, 0, &mut bytes);
         assert_eq!(bytes, [7, 7]);
-        space.load(2, &mut bytes);
+        space.load(2, 3, &mut bytes);
         assert_eq!(bytes, [2, 2]);
     }
 
     #[test]
-    fn should_refuse_when_memory_cannot_grow() {
+    #[should_panic(expected = "BUG: there is no room for a slot")]
+    fn should_not_hand_out_a_slot_that_there_is_no_room_for() {
         let mut space = new_space(1);
-        let full = vec![1; CHUNK_BYTES as usize];
-        assert_eq!(space.store(&full), Ok(0));
-        assert_eq!(space.store(&[2]), Err(SpaceFull { needed: 2 * CHUNK_BYTES }));
-        assert_eq!(space.slot_count(), 1);
-        space.free(0);
-        assert_eq!(space.store(&[3]), Ok(0));
+        space.store(&[1]);
+        space.store(&[2]);
     }
 }

@@ -8,6 +8,8 @@ mod chunk;
 mod header;
 mod module;
 mod obstacle;
+mod principals;
+mod retention;
 mod upload;
 
 pub(crate) use self::{
@@ -15,8 +17,13 @@ pub(crate) use self::{
     header::StoredHeader,
     module::{StoredMetadata, StoredModule},
     obstacle::StoredObstacle,
+    principals::{StoredAccount, StoredHolder},
+    retention::{DueKey, StoredRetention},
     upload::{StoredUpload, UploadKey},
 };
+
+#[cfg(test)]
+pub(crate) use self::module::{StoredEncoding, StoredKind};
 
 /// Bytes of a hash.
 pub(crate) type StoredHash = [u8; 32];

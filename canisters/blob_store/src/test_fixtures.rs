@@ -11,15 +11,22 @@ use ic_stable_structures::{
     VectorMemory,
     memory_manager::{MemoryManager, VirtualMemory},
 };
-use serde_bytes::ByteBuf;
+use serde_bytes::{ByteArray, ByteBuf};
 
-use crate::{access::Caller, lifecycle, state::State};
+use crate::{
+    access::Caller,
+    lifecycle,
+    room::Backing,
+    state::State,
+    storable::{StoredEncoding, StoredKind, StoredModule},
+};
 
 pub(crate) type TestState = State<VirtualMemory<VectorMemory>>;
 
 pub(crate) const ALICE: Principal = Principal::from_slice(&[1, 1]);
 pub(crate) const BOB: Principal = Principal::from_slice(&[2, 1]);
 pub(crate) const CONTROLLER: Caller = Caller { principal: Principal::from_slice(&[3, 1]), is_controller: true };
+pub(crate) const CATALOG: Principal = Principal::from_slice(&[4, 1]);
 pub(crate) const NOW: u64 = 1_000_000_000_000_000_000;
 
 /// Pages of 64 KiB by which a memory grows: small, so that a state of a test is.
@@ -38,12 +45,26 @@ pub(crate) fn new_manager() -> MemoryManager<VectorMemory> {
     MemoryManager::init_with_bucket_size(VectorMemory::default(), BUCKET_PAGES)
 }
 
+/// Stable memory without end.
+pub(crate) fn backing() -> Backing {
+    Backing { bucket_pages: u64::from(BUCKET_PAGES), pages: Box::new(|| u64::MAX) }
+}
+
+/// Opens what is there.
+pub(crate) fn open(manager: &MemoryManager<VectorMemory>) -> TestState {
+    State::open(|id| manager.get(id), backing()).unwrap()
+}
+
 /// A new store where Alice and Bob may upload.
 pub(crate) fn new_state() -> TestState {
-    let manager = new_manager();
-    let mut state = State::open(|id| manager.get(id)).unwrap();
-    lifecycle::apply(&mut state, Some(BlobStoreArgs { uploaders: vec![ALICE, BOB] })).unwrap();
+    let mut state = open(&new_manager());
+    lifecycle::apply(&mut state, Some(new_args())).unwrap();
     state
+}
+
+/// Arguments that let Alice and Bob upload.
+pub(crate) fn new_args() -> BlobStoreArgs {
+    BlobStoreArgs { uploaders: vec![ALICE, BOB], ..BlobStoreArgs::default() }
 }
 
 /// A module to upload.
@@ -83,6 +104,15 @@ impl Module {
         let mut wasm = b"\0asm\x01\0\0\0".to_vec();
         push_custom_section(&mut wasm, "icp:public candid:service", b"service : {}");
         push_custom_section(&mut wasm, "icp:private secret", b"s");
+        Self::new(wasm)
+    }
+
+    /// A module that the Internet Computer would not install.
+    pub(crate) fn with_unknown_import() -> Self {
+        let mut wasm = b"\0asm\x01\0\0\0".to_vec();
+        // A type section with one function type, and an import section with `env` `f` of it.
+        wasm.extend([1, 4, 1, 0x60, 0, 0]);
+        wasm.extend([2, 9, 1, 3, b'e', b'n', b'v', 1, b'f', 0, 0]);
         Self::new(wasm)
     }
 
@@ -128,14 +158,30 @@ pub(crate) fn begin(state: &mut TestState, caller: Caller, now_ns: u64, module: 
 /// Begins an upload and puts what is missing.
 pub(crate) fn put_all(state: &mut TestState, caller: Caller, now_ns: u64, module: &Module) {
     for index in begin(state, caller, now_ns, module) {
-        state.put_chunk(caller.principal, now_ns, &module.put(index)).unwrap();
+        state.put_chunk(caller, now_ns, &module.put(index)).unwrap();
     }
 }
 
 /// Uploads and seals a module.
 pub(crate) fn seal(state: &mut TestState, principal: Principal, module: &Module) -> ModuleInfo {
     put_all(state, uploader(principal), NOW, module);
-    state.commit_upload(principal, NOW, &module.hash).unwrap()
+    state.commit_upload(uploader(principal), NOW, &module.hash).unwrap()
+}
+
+/// A record of a module without chunks.
+pub(crate) fn stored_module(sealed_by: Principal) -> StoredModule {
+    StoredModule {
+        size: 5,
+        chunk_hashes: ByteBuf::new(),
+        encoding: StoredEncoding::Raw,
+        kind: StoredKind::CoreModule,
+        raw_hash: ByteArray::default(),
+        raw_size: 5,
+        obstacles: vec![],
+        metadata: vec![],
+        sealed_by,
+        sealed_at_ns: NOW,
+    }
 }
 
 impl TestState {
@@ -164,9 +210,39 @@ impl TestState {
         }
         let is_kept = |hash| chunks.iter().any(|(of, _)| of == hash);
         assert!(modules.iter().flat_map(|(_, module)| module.chunk_hashes()).all(is_kept));
-        assert_eq!(self.chunks.total_bytes(), total);
+        assert_eq!(self.header.chunk_bytes(), total);
         slots.sort_unstable();
         let all: Vec<u32> = (0..self.chunks.space().slot_count() as u32).collect();
         assert_eq!(slots, all, "each slot is used once or free");
+        self.check_retentions();
+    }
+
+    /// Checks that references, retentions and accounts fit the modules.
+    fn check_retentions(&self) {
+        let modules = self.modules.records();
+        let retentions = self.retentions.records();
+        let hashes = |records: &mut dyn Iterator<Item = [u8; 32]>| records.collect::<Vec<_>>();
+        let with_record = hashes(&mut retentions.iter().map(|(hash, _)| *hash));
+        assert_eq!(with_record, hashes(&mut modules.iter().map(|(hash, _)| *hash)));
+        let mut references = 0;
+        for (holder, record) in self.holders.iter().map(|entry| (*entry.key(), entry.value())) {
+            assert_eq!(self.retentions.references_of(&holder, None).count() as u64, record.references);
+            references += record.references;
+        }
+        assert_eq!(self.retentions.references_len(), references);
+        assert_eq!(retentions.iter().map(|(_, record)| u64::from(record.references)).sum::<u64>(), references);
+        for (hash, record) in &retentions {
+            let holders = self.holders.keys().filter(|holder| self.retentions.has_reference(holder, &Hash::new(*hash)));
+            assert_eq!(holders.count() as u32, record.references);
+            assert!(!record.condemned || record.references == 0);
+        }
+        assert_eq!(retentions.iter().filter(|(_, record)| record.condemned).count() as u64, self.header.condemned());
+        let mut accounts = std::collections::BTreeMap::new();
+        for (_, module) in &modules {
+            *accounts.entry(module.sealed_by).or_insert(0) += module.size;
+        }
+        assert_eq!(self.accounts.records(), accounts.into_iter().collect::<Vec<_>>());
+        let metadata: usize = modules.iter().map(|(_, module)| module.metadata.len()).sum();
+        assert_eq!(self.modules.metadata_len(), metadata as u64);
     }
 }

@@ -4,6 +4,8 @@
 //! A chunk that comes into the store after the upload began is not missing any more, but is referred to from the next
 //! time on that the uploader begins, puts or commits, and may go away again until then.
 
+use std::collections::BTreeSet;
+
 use candid::Principal;
 use depot_types::{
     Hash,
@@ -17,29 +19,30 @@ use ic_stable_structures::Memory;
 
 use crate::{
     access::Caller,
-    limits::{MAX_UPLOADS, MAX_UPLOADS_PER_PRINCIPAL, MAX_UPLOADS_SWEPT, UPLOAD_LIFETIME_NS},
-    space::SpaceFull,
+    limits::{MAX_BYTES_IN_FLIGHT, MAX_UPLOADS, MAX_UPLOADS_PER_PRINCIPAL, MAX_UPLOADS_SWEPT, UPLOAD_LIFETIME_NS},
     state::State,
     storable::{StoredUpload, UploadKey},
 };
 
 impl<M: Memory> State<M> {
-    /// Declares a module. An upload of the caller that is open is taken up again.
+    /// Declares a module. An upload of the caller that is open is taken up again; a sealed module that nobody retains
+    /// is kept for another grace period.
     ///
     /// # Errors
-    /// [`BeginUploadError`]; no upload was changed.
+    /// [`BeginUploadError`]; no upload was begun or changed.
     pub fn begin_upload(
         &mut self,
         caller: Caller,
         now_ns: u64,
         args: &BeginUploadArgs,
     ) -> Result<UploadStatus, BeginUploadError> {
-        self.check_may_upload(caller)?;
+        check_caller(self, caller)?;
         self.sweep(now_ns);
         let BeginUploadArgs { module_hash, size, chunk_hashes } = args;
         let key = UploadKey::new(&caller.principal, module_hash);
         if let Some(info) = self.modules.info(module_hash) {
             self.drop_upload(&key);
+            self.keep(module_hash, now_ns);
             return Ok(UploadStatus::Sealed(info));
         }
         check_declaration(*size, chunk_hashes)?;
@@ -47,10 +50,13 @@ impl<M: Memory> State<M> {
             Some(upload) if is_of(&upload, *size, chunk_hashes) => upload,
             Some(_) => return Err(BeginUploadError::DeclaredDifferently),
             None => {
-                self.make_room(caller.principal, now_ns)?;
+                self.check_quotas(caller.principal, now_ns, *size)?;
                 StoredUpload::new(*size, chunk_hashes, now_ns)
             }
         };
+        let missing = self.missing(&upload);
+        let new_chunks: BTreeSet<_> = missing.iter().map(|index| upload.chunk_hashes()[*index as usize]).collect();
+        self.room.check(new_chunks.len() as u64).map_err(BeginUploadError::StorageFull)?;
         for index in 0..upload.chunk_count() {
             self.acquire(&mut upload, index);
         }
@@ -64,21 +70,19 @@ impl<M: Memory> State<M> {
     ///
     /// # Errors
     /// [`PutChunkError`]; nothing was changed.
-    pub fn put_chunk(
-        &mut self,
-        caller: Principal,
-        now_ns: u64,
-        args: &PutChunkArgs,
-    ) -> Result<PutChunkOk, PutChunkError> {
+    pub fn put_chunk(&mut self, caller: Caller, now_ns: u64, args: &PutChunkArgs) -> Result<PutChunkOk, PutChunkError> {
         let PutChunkArgs { module_hash, index, bytes } = args;
-        let key = UploadKey::new(&caller, module_hash);
+        if !self.may_upload(caller) {
+            return Err(PutChunkError::NotAllowed { caller: caller.principal });
+        }
+        let key = UploadKey::new(&caller.principal, module_hash);
         let mut upload =
             self.sessions.get(&key, now_ns).ok_or(PutChunkError::NoUpload { module_hash: *module_hash })?;
         let hash = check_chunk(&upload, *index, bytes)?;
         if !self.chunks.contains(hash.as_bytes(), bytes.len() as u64) {
-            self.chunks
-                .insert(hash.as_bytes(), bytes)
-                .map_err(|SpaceFull { needed }| PutChunkError::StorageFull { needed })?;
+            self.room.check(1).map_err(PutChunkError::StorageFull)?;
+            self.chunks.insert(hash.as_bytes(), bytes);
+            self.header.add_chunk_bytes(bytes.len() as u64);
             upload.hold(*index);
         }
         // The module may have the same chunk in other places too.
@@ -119,14 +123,13 @@ impl<M: Memory> State<M> {
         (0..upload.chunk_count()).filter(is_missing).collect()
     }
 
-    /// Removes an upload if there is one, and gives up its chunks.
-    pub(crate) fn drop_upload(&mut self, key: &UploadKey) {
-        let Some(upload) = self.sessions.remove(key) else { return };
-        for (index, hash) in (0..).zip(upload.chunk_hashes()) {
-            if upload.holds(index) {
-                self.chunks.release(hash);
-            }
-        }
+    /// Removes an upload if there is one, and gives up its chunks. Returns the bytes that this freed.
+    pub(crate) fn drop_upload(&mut self, key: &UploadKey) -> u64 {
+        let Some(upload) = self.sessions.remove(key) else { return 0 };
+        let held = (0..).zip(upload.chunk_hashes()).filter(|(index, _)| upload.holds(*index));
+        let freed = held.map(|(_, hash)| self.chunks.release(hash)).sum();
+        self.header.remove_chunk_bytes(freed);
+        freed
     }
 
     /// Makes an upload refer to a chunk, if it does not yet and the chunk is there.
@@ -156,12 +159,14 @@ impl<M: Memory> State<M> {
         }
     }
 
-    /// Checks that a principal may open one more upload. Its own expired ones do not count and are removed.
-    fn make_room(&mut self, principal: Principal, now_ns: u64) -> Result<(), BeginUploadError> {
-        let mut open = 0;
+    /// Checks that a principal may open one more upload, of a module of so many bytes. Its own expired ones do not count
+    /// and are removed.
+    fn check_quotas(&mut self, principal: Principal, now_ns: u64, declared: u64) -> Result<(), BeginUploadError> {
+        let (mut open, mut in_flight) = (0, 0);
         for key in self.sessions.keys_of(&principal) {
-            if self.sessions.get(&key, now_ns).is_some() {
+            if let Some(upload) = self.sessions.get(&key, now_ns) {
                 open += 1;
+                in_flight += upload.size;
             } else {
                 self.drop_upload(&key);
             }
@@ -169,12 +174,31 @@ impl<M: Memory> State<M> {
         if open >= MAX_UPLOADS_PER_PRINCIPAL {
             return Err(BeginUploadError::TooManyUploads { open, max: MAX_UPLOADS_PER_PRINCIPAL });
         }
+        let max = MAX_BYTES_IN_FLIGHT;
+        if in_flight + declared > max {
+            return Err(BeginUploadError::TooManyBytesInFlight { declared, in_flight, max });
+        }
+        let (stored, max) = (self.accounts.stored_bytes(&principal), self.header.max_stored_bytes());
+        if stored.saturating_add(in_flight + declared) > max {
+            return Err(BeginUploadError::TooManyBytesStored { declared, in_flight, stored, max });
+        }
         // The number of uploads never passes the limit, which is a u32.
         let open = self.sessions.len() as u32;
         if open >= MAX_UPLOADS {
             return Err(BeginUploadError::StoreBusy { open, max: MAX_UPLOADS });
         }
         Ok(())
+    }
+}
+
+/// Checks that the caller may upload.
+fn check_caller<M: Memory>(state: &State<M>, caller: Caller) -> Result<(), BeginUploadError> {
+    if state.may_upload(caller) {
+        Ok(())
+    } else if caller.principal == Principal::anonymous() {
+        Err(BeginUploadError::AnonymousCaller)
+    } else {
+        Err(BeginUploadError::NotAllowed { caller: caller.principal })
     }
 }
 

@@ -2,8 +2,10 @@ use candid::Principal;
 use depot_types::{
     Hash,
     blob_store::{
-        BeginUploadArgs, BeginUploadError, BlobStoreStats, CommitUploadError, ModuleInfo, ModuleMetadataArgs,
-        PutChunkArgs, PutChunkError, PutChunkOk, UploadStatus, UploaderError,
+        BeginUploadArgs, BeginUploadError, BlobStoreStats, CommitUploadError, GarbageError, GarbageReport, HolderError,
+        ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage, PutChunkArgs, PutChunkError,
+        PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage, Retention, UploadStatus,
+        UploaderError,
     },
     chunk,
 };
@@ -64,6 +66,56 @@ impl BlobStore<'_> {
     /// Reads a chunk.
     pub fn get_chunk(&self, chunk_hash: Hash) -> Answer<Option<ByteBuf>> {
         self.0.query("get_chunk", (chunk_hash,))
+    }
+
+    /// Reads a part of a sealed module.
+    pub fn read_module(&self, module_hash: Hash, offset: u64, length: u32) -> Answer<Result<ByteBuf, ReadModuleError>> {
+        self.0.query("read_module", (ReadModuleArgs { module_hash, offset, length },))
+    }
+
+    /// Lists sealed modules.
+    pub fn list_modules(&self, args: ListModulesArgs) -> Answer<ModulePage> {
+        self.0.query("list_modules", (args,))
+    }
+
+    /// Retains modules.
+    pub fn retain(&self, module_hashes: &[Hash]) -> Answer<Result<RetainOk, RetainError>> {
+        self.0.update("retain", (module_hashes,))
+    }
+
+    /// Releases modules.
+    pub fn release(&self, module_hashes: &[Hash]) -> Answer<Result<(), RetainError>> {
+        self.0.update("release", (module_hashes,))
+    }
+
+    /// Lists what a holder retains.
+    pub fn list_retained(&self, args: ListRetainedArgs) -> Answer<RetainedPage> {
+        self.0.query("list_retained", (args,))
+    }
+
+    /// Asks why a module is kept.
+    pub fn retention(&self, module_hash: Hash) -> Answer<Option<Retention>> {
+        self.0.query("retention", (module_hash,))
+    }
+
+    /// Lets a principal retain modules.
+    pub fn add_holder(&self, principal: Principal) -> Answer<Result<(), HolderError>> {
+        self.0.update("add_holder", (principal,))
+    }
+
+    /// Lets a principal retain modules no more.
+    pub fn remove_holder(&self, principal: Principal) -> Answer<Result<(), HolderError>> {
+        self.0.update("remove_holder", (principal,))
+    }
+
+    /// Lists who may retain modules.
+    pub fn holders(&self) -> Answer<Vec<Principal>> {
+        self.0.query("holders", ())
+    }
+
+    /// Does one slice of cleaning up.
+    pub fn collect_garbage(&self) -> Answer<Result<GarbageReport, GarbageError>> {
+        self.0.update("collect_garbage", ())
     }
 
     /// Counts what the store holds.

@@ -62,7 +62,6 @@ impl From<StoredMetadata> for MetadataSection {
 
 impl StoredModule {
     /// Returns the hashes of the chunks, in order.
-    #[cfg(test)]
     pub(crate) fn chunk_hashes(&self) -> &[StoredHash] {
         self.chunk_hashes.as_chunks().0
     }

@@ -1,4 +1,4 @@
-//! The record of an open upload and its key.
+//! The record of an open upload and its key, which is also that of a reference.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use ic_stable_structures::{Storable, storable::Bound};
 
 use super::{StoredHash, array_at, number_at};
 
-/// Whose upload it is and of which module.
+/// Whose upload it is and of which module; or who retains which module.
 ///
 /// | bytes | what |
 /// |---|---|
@@ -29,6 +29,10 @@ impl UploadKey {
         bytes[1..=principal.len()].copy_from_slice(principal);
         bytes[Self::HASH_POSITION..].copy_from_slice(module_hash.as_bytes());
         Self(bytes)
+    }
+
+    pub(crate) fn module_hash(&self) -> Hash {
+        Hash::new(array_at(&self.0, Self::HASH_POSITION))
     }
 
     /// Returns the first and the last key that a principal can have.

@@ -17,7 +17,7 @@ fn should_ask_for_all_chunks_of_a_new_module_and_take_them_in_any_order() {
     };
     assert_eq!(begun, UploadStatus::Open(open.clone()));
     for (index, missing_count) in [(2, 2), (2, 2), (0, 1), (1, 0)] {
-        let put = state.put_chunk(ALICE, NOW, &module.put(index)).unwrap();
+        let put = state.put_chunk(uploader(ALICE), NOW, &module.put(index)).unwrap();
         assert_eq!(put, PutChunkOk { missing_count, expires_at_ns: EXPIRY });
         state.check_invariants();
     }
@@ -75,21 +75,21 @@ fn should_refuse_chunks_that_are_not_those_declared() {
     let mut state = new_state();
     let module = Module::large(1, 1);
     let no_upload = Err(PutChunkError::NoUpload { module_hash: module.hash });
-    assert_eq!(state.put_chunk(ALICE, NOW, &module.put(0)), no_upload);
+    assert_eq!(state.put_chunk(uploader(ALICE), NOW, &module.put(0)), no_upload);
     begin(&mut state, uploader(ALICE), NOW, &module);
-    assert_eq!(state.put_chunk(BOB, NOW, &module.put(0)), no_upload);
+    assert_eq!(state.put_chunk(uploader(BOB), NOW, &module.put(0)), no_upload);
     let out_of_range = Err(PutChunkError::IndexOutOfRange { index: 2, chunk_count: 2 });
-    assert_eq!(state.put_chunk(ALICE, NOW, &PutChunkArgs { index: 2, ..module.put(1) }), out_of_range);
+    assert_eq!(state.put_chunk(uploader(ALICE), NOW, &PutChunkArgs { index: 2, ..module.put(1) }), out_of_range);
     let mut long = module.put(1);
     let expected = long.bytes.len() as u64;
     long.bytes.push(0);
     let wrong_size = Err(PutChunkError::WrongSize { expected, received: expected + 1 });
-    assert_eq!(state.put_chunk(ALICE, NOW, &long), wrong_size);
+    assert_eq!(state.put_chunk(uploader(ALICE), NOW, &long), wrong_size);
     let mut wrong = module.put(1);
     wrong.bytes[0] ^= 1;
     let [_, expected] = module.chunk_hashes()[..] else { unreachable!() };
     let wrong_hash = Err(PutChunkError::WrongHash { expected, received: Hash::of(&wrong.bytes) });
-    assert_eq!(state.put_chunk(ALICE, NOW, &wrong), wrong_hash);
+    assert_eq!(state.put_chunk(uploader(ALICE), NOW, &wrong), wrong_hash);
     assert_eq!(begin(&mut state, uploader(ALICE), NOW, &module), [0, 1]);
     state.check_invariants();
 }
@@ -134,7 +134,7 @@ fn should_take_a_chunk_once_for_all_its_places() {
     let bytes = vec![5; 3 << 20];
     let module = Module::new(bytes);
     assert_eq!(begin(&mut state, uploader(ALICE), NOW, &module), [0, 1, 2]);
-    let put = state.put_chunk(ALICE, NOW, &module.put(1)).unwrap();
+    let put = state.put_chunk(uploader(ALICE), NOW, &module.put(1)).unwrap();
     assert_eq!(put.missing_count, 0);
     assert_eq!(state.stats(0, vec![]).chunks, 1);
     state.check_invariants();
@@ -164,13 +164,13 @@ fn should_expire_a_day_after_the_last_thing_put() {
     let module = Module::large(1, 1);
     begin(&mut state, uploader(ALICE), NOW, &module);
     let later = EXPIRY - 1;
-    let put = state.put_chunk(ALICE, later, &module.put(0)).unwrap();
+    let put = state.put_chunk(uploader(ALICE), later, &module.put(0)).unwrap();
     assert_eq!(put.expires_at_ns, later + UPLOAD_LIFETIME_NS);
     let last = put.expires_at_ns - 1;
     assert!(state.upload_status(ALICE, last, &module.hash).is_some());
     assert_eq!(state.upload_status(ALICE, last + 1, &module.hash), None);
     let no_upload = Err(PutChunkError::NoUpload { module_hash: module.hash });
-    assert_eq!(state.put_chunk(ALICE, last + 1, &module.put(1)), no_upload);
+    assert_eq!(state.put_chunk(uploader(ALICE), last + 1, &module.put(1)), no_upload);
     assert!(!state.abort_upload(ALICE, last + 1, &module.hash));
     assert_eq!(state.stats(0, vec![]).chunks, 0);
     state.check_invariants();

@@ -1,0 +1,99 @@
+//! Totals and settings, kept in the header of stable memory.
+
+use ic_stable_structures::{Memory, StableCell};
+
+use crate::{
+    limits::{DEFAULT_GRACE_PERIOD_NS, DEFAULT_MAX_STORED_BYTES},
+    storable::{StoredHash, StoredHeader},
+};
+
+/// The header of stable memory.
+pub(crate) struct Header<M: Memory> {
+    cell: StableCell<StoredHeader, M>,
+}
+
+impl<M: Memory> Header<M> {
+    /// Opens the header; an empty memory gets that of a new store of the layout given.
+    pub(crate) fn open(memory: M, new_layout: u32) -> Self {
+        let new = Self::with_defaults(StoredHeader::layout_1(new_layout, 0));
+        Self { cell: StableCell::init(memory, new) }
+    }
+
+    pub(crate) fn layout(&self) -> u32 {
+        self.cell.get().layout
+    }
+
+    /// Turns the header of layout 1 into one of layout 2, of whose modules none is adopted.
+    pub(crate) fn take_over_layout_1(&mut self) {
+        let header = Self::with_defaults(*self.cell.get());
+        self.cell.set(StoredHeader { layout: 2, adopted: Some(StoredHash::default()), ..header });
+    }
+
+    fn with_defaults(header: StoredHeader) -> StoredHeader {
+        StoredHeader { grace_period_ns: DEFAULT_GRACE_PERIOD_NS, max_stored_bytes: DEFAULT_MAX_STORED_BYTES, ..header }
+    }
+
+    /// Returns the bytes of all chunks.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        self.cell.get().chunk_bytes
+    }
+
+    pub(crate) fn add_chunk_bytes(&mut self, bytes: u64) {
+        self.change(|header| header.chunk_bytes += bytes);
+    }
+
+    pub(crate) fn remove_chunk_bytes(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.change(|header| {
+                header.chunk_bytes = header.chunk_bytes.checked_sub(bytes).expect("BUG: the total of bytes is wrong");
+            });
+        }
+    }
+
+    /// Returns how many modules are condemned.
+    pub(crate) fn condemned(&self) -> u64 {
+        self.cell.get().condemned
+    }
+
+    /// Counts a module that was condemned or not before, and is or is not now.
+    pub(crate) fn count_condemned(&mut self, was: bool, is: bool) {
+        if was != is {
+            self.change(|header| {
+                let count = header.condemned.checked_add_signed(if is { 1 } else { -1 });
+                header.condemned = count.expect("BUG: the count of condemned modules is wrong");
+            });
+        }
+    }
+
+    pub(crate) fn grace_period_ns(&self) -> u64 {
+        self.cell.get().grace_period_ns
+    }
+
+    pub(crate) fn set_grace_period_ns(&mut self, grace_period_ns: u64) {
+        self.change(|header| header.grace_period_ns = grace_period_ns);
+    }
+
+    /// Returns the bytes of modules that each principal may have.
+    pub(crate) fn max_stored_bytes(&self) -> u64 {
+        self.cell.get().max_stored_bytes
+    }
+
+    pub(crate) fn set_max_stored_bytes(&mut self, max_stored_bytes: u64) {
+        self.change(|header| header.max_stored_bytes = max_stored_bytes);
+    }
+
+    /// Returns up to which hash modules of layout 1 are adopted; `None` when none is left.
+    pub(crate) fn adopted(&self) -> Option<StoredHash> {
+        self.cell.get().adopted
+    }
+
+    pub(crate) fn set_adopted(&mut self, adopted: Option<StoredHash>) {
+        self.change(|header| header.adopted = adopted);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut StoredHeader)) {
+        let mut header = *self.cell.get();
+        change(&mut header);
+        self.cell.set(header);
+    }
+}
