@@ -12,6 +12,7 @@ mod checkpoint;
 mod cycles;
 mod error;
 mod execution;
+mod gateway;
 mod limits;
 mod management;
 mod message;

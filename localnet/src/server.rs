@@ -15,11 +15,14 @@ use tokio::{runtime::Runtime, sync::oneshot};
 
 mod answer;
 mod blobs;
+mod gateways;
 mod instance;
 mod instances;
 mod routes;
 mod translate;
 
+pub(crate) use answer::Failure;
+pub(crate) use instance::Instance;
 use instances::Instances;
 
 /// Threads that serve requests; the work itself is done by the threads of the networks.

@@ -427,7 +427,6 @@ fn should_say_what_is_not_built() {
     let id = network.instance_id();
     assert!(network.get_canister_http().is_empty());
     assert!(network.get_subnet_metrics(network.topology().get_app_subnets()[0]).is_none());
-    assert_eq!(send(Method::GET, "http_gateway", ""), (200, "[]".to_owned()));
     let blockmakers = r#"{"blockmakers":[{"subnet":{"subnet_id":""},"blockmaker":{"node_id":""},
         "failed_blockmakers":[]}]}"#;
     for (path, body, named) in [
@@ -444,9 +443,6 @@ fn should_say_what_is_not_built() {
         assert_eq!(status, 501, "{path}");
         assert!(message(&answer).contains(named), "{answer}");
     }
-    let (status, answer) = send(Method::POST, "http_gateway", "{}");
-    assert_eq!(status, 501);
-    assert!(answer.contains(r#"{"Error":{"message":"localnet does not serve HTTP gateways yet"}}"#), "{answer}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// An error of the protocol: a status and a message that the client shows.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     status: StatusCode,
     message: String,
 }
@@ -41,7 +41,7 @@ impl Failure {
 
 impl Failure {
     /// Returns the status and the message.
-    pub(super) fn into_parts(self) -> (StatusCode, String) {
+    pub(crate) fn into_parts(self) -> (StatusCode, String) {
         (self.status, self.message)
     }
 }

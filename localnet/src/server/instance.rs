@@ -43,7 +43,7 @@ type Command = Box<dyn FnOnce(&mut Actor) + Send>;
 
 /// A handle of a network's thread.
 #[derive(Clone, Debug)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     commands: mpsc::Sender<Command>,
     /// Why the network broke, if it did.
     broken: Arc<OnceLock<String>>,
@@ -51,7 +51,7 @@ pub(super) struct Instance {
 
 /// Tells when the thread of an instance has ended and the memory of its network is free.
 #[derive(Debug)]
-pub(super) struct Ended(oneshot::Receiver<()>);
+pub(crate) struct Ended(oneshot::Receiver<()>);
 
 impl Ended {
     /// Waits for the end.
@@ -82,7 +82,7 @@ impl Instance {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(super) fn start(network: Network, place: OwnedSemaphorePermit) -> std::io::Result<(Self, Ended)> {
+    pub(crate) fn start(network: Network, place: OwnedSemaphorePermit) -> std::io::Result<(Self, Ended)> {
         let (commands, inbox) = mpsc::channel();
         let (end, ended) = oneshot::channel();
         let broken = Arc::new(OnceLock::new());
@@ -100,7 +100,7 @@ impl Instance {
     ///
     /// # Errors
     /// When the network broke, now or before: a defect of localnet.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Network) -> T + Send + 'static,
     ) -> Result<T, Failure> {

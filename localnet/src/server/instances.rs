@@ -11,7 +11,7 @@ use super::{
     blobs::Blobs,
     instance::{Ended, Instance, progress_pause},
 };
-use crate::network::Network;
+use crate::{gateway::Gateways, network::Network};
 
 /// Instances that may live at a time: each reserves address space and a thread.
 const MAX_INSTANCES: usize = 1_000;
@@ -25,6 +25,7 @@ pub(super) struct Instances {
     /// An id is an index; one that was deleted stays empty, so that ids are never given again.
     slots: Mutex<Vec<Option<(Instance, Ended)>>>,
     blobs: Blobs,
+    gateways: Gateways,
 }
 
 impl Default for Instances {
@@ -36,12 +37,19 @@ impl Default for Instances {
 impl Instances {
     /// Makes room for so many instances at a time.
     fn with_limit(limit: usize) -> Self {
-        Self { limit, places: Arc::new(Semaphore::new(limit)), slots: Mutex::default(), blobs: Blobs::default() }
+        let places = Arc::new(Semaphore::new(limit));
+        let (blobs, gateways) = (Blobs::default(), Gateways::default());
+        Self { limit, places, slots: Mutex::default(), blobs, gateways }
     }
 
     /// Returns the blobs.
     pub(super) fn blobs(&self) -> &Blobs {
         &self.blobs
+    }
+
+    /// Returns the HTTP gateways.
+    pub(super) fn gateways(&self) -> &Gateways {
+        &self.gateways
     }
 
     /// Makes an instance.
@@ -81,8 +89,8 @@ impl Instances {
         slot.map(|(instance, _)| instance.clone()).ok_or_else(|| not_found(id))
     }
 
-    /// Ends the instance with the id that a path names, and waits until its memory is free. What it was asked before
-    /// is done first.
+    /// Ends the instance with the id that a path names and its gateways, and waits until its memory is free. What it
+    /// was asked before is done first.
     ///
     /// # Errors
     /// When there is none, or the text is no id.
@@ -90,6 +98,9 @@ impl Instances {
         let index = id.parse::<InstanceId>().ok();
         let slot = index.and_then(|index| self.lock().get_mut(index)?.take());
         let (instance, ended) = slot.ok_or_else(|| not_found(id))?;
+        if let Some(index) = index {
+            self.gateways.stop_all_of(index).await;
+        }
         // The thread ends when the last handle is gone.
         drop(instance);
         ended.wait().await;

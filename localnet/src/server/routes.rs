@@ -13,15 +13,15 @@ use axum::{
 use pocket_ic::{
     RejectResponse,
     common::rest::{
-        AutoProgressConfig, CreateHttpGatewayResponse, CreateInstanceResponse, InstanceConfig, RawAddCycles,
-        RawCanisterCall, RawCanisterId, RawCanisterResult, RawCycles, RawIngressStatusArgs, RawMessageId,
-        RawPrincipalId, RawSetStableMemory, RawStableMemory, RawSubnetId, RawTickConfigs, RawTime, Topology,
+        AutoProgressConfig, CreateInstanceResponse, InstanceConfig, RawAddCycles, RawCanisterCall, RawCanisterId,
+        RawCanisterResult, RawCycles, RawIngressStatusArgs, RawMessageId, RawPrincipalId, RawSetStableMemory,
+        RawStableMemory, RawSubnetId, RawTickConfigs, RawTime, Topology,
     },
 };
 
 use super::{
     answer::{Answer, Body, Failure},
-    blobs,
+    blobs, gateways,
     instance::{Instance, progress_pause},
     instances::Instances,
     translate,
@@ -71,8 +71,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .nest("/instances/{id}", instance)
         .route("/status", get(async || StatusCode::OK))
         .route("/verify_signature", post(async || Failure::not_built("verify canister signatures")))
-        .route("/http_gateway", get(async || Json(Vec::<String>::new())).post(create_gateway))
-        .route("/http_gateway/{id}/stop", post(async || no_gateway()))
+        .route("/http_gateway", get(gateways::list).post(gateways::create))
+        .route("/http_gateway/{id}/stop", post(gateways::stop))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .route("/blobstore", post(blobs::put).layer(DefaultBodyLimit::max(MAX_BLOB_REQUEST_BYTES)))
         .route("/blobstore/{hash}", get(blobs::get))
@@ -84,16 +84,6 @@ pub(super) fn router(shared: Shared) -> Router {
         .with_state(shared);
     // A layer of the router itself would run once the route is chosen, which is too late to change the path.
     Router::new().fallback_service(routes).layer(middleware::from_fn(without_trailing_slash))
-}
-
-/// Refuses in the shape of this request's own errors.
-async fn create_gateway() -> (StatusCode, Json<CreateHttpGatewayResponse>) {
-    let (status, message) = no_gateway().into_parts();
-    (status, Json(CreateHttpGatewayResponse::Error { message }))
-}
-
-fn no_gateway() -> Failure {
-    Failure::not_built("serve HTTP gateways")
 }
 
 async fn no_http_interface() -> Failure {
@@ -121,12 +111,12 @@ async fn list_instances(State(shared): State<Shared>) -> Json<Vec<String>> {
 
 async fn create_instance(State(shared): State<Shared>, body: Result<Body<InstanceConfig>, Failure>) -> Response {
     let created = match body {
-        Ok(Body(config)) => shared.create(config).await,
+        Ok(Body(config)) => gateways::create_instance(&shared, config).await,
         Err(failure) => Err(failure),
     };
     match created {
-        Ok((instance_id, topology)) => {
-            let created = CreateInstanceResponse::Created { instance_id, topology, http_gateway_info: None };
+        Ok((instance_id, topology, http_gateway_info)) => {
+            let created = CreateInstanceResponse::Created { instance_id, topology, http_gateway_info };
             (StatusCode::CREATED, Json(created)).into_response()
         }
         Err(failure) => {
