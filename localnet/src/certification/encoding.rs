@@ -5,8 +5,8 @@ use ciborium::Value;
 
 use crate::message::Cycles;
 
-/// Marks bytes as CBOR.
-pub(super) const SELF_DESCRIBED: u64 = 55799;
+/// The tag 55799, which says that CBOR follows.
+const SELF_DESCRIPTION: [u8; 3] = [0xd9, 0xd9, 0xf7];
 
 /// Encodes a value as CBOR.
 pub(super) fn cbor(value: &impl serde::Serialize) -> Vec<u8> {
@@ -17,7 +17,7 @@ pub(super) fn cbor(value: &impl serde::Serialize) -> Vec<u8> {
 
 /// Encodes a value as CBOR that says it is CBOR.
 pub(super) fn self_described_cbor(value: &impl serde::Serialize) -> Vec<u8> {
-    let mut bytes = vec![0xd9, 0xd9, 0xf7];
+    let mut bytes = SELF_DESCRIPTION.to_vec();
     bytes.extend(cbor(value));
     bytes
 }

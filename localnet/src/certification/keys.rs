@@ -37,9 +37,12 @@ pub(crate) struct Node {
     secret: ic_ed25519::PrivateKey,
 }
 
-/// By seed and number of nodes. The curve arithmetic of a subnet key takes a millisecond or more, which would be most
+/// Keys by seed and number of nodes.
+type Remembered = BTreeMap<([u8; 32], u64), Arc<SubnetKeys>>;
+
+/// The keys of this process. The curve arithmetic of a subnet key takes a millisecond or more, which would be most
 /// of the time that a new network takes.
-static REMEMBERED: LazyLock<Mutex<BTreeMap<([u8; 32], u64), Arc<SubnetKeys>>>> = LazyLock::new(Mutex::default);
+static REMEMBERED: LazyLock<Mutex<Remembered>> = LazyLock::new(Mutex::default);
 
 impl SubnetKeys {
     /// Returns the keys of the subnet with this seed and number of nodes.

@@ -18,7 +18,10 @@
 //! changed, and written out only for a certificate that shows it. `/metadata` of the tree of a replica, which only
 //! replicas read, is left out.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    mem::{Discriminant, discriminant},
+};
 
 use candid::Principal;
 use ic_certification::HashTree;
@@ -100,7 +103,7 @@ impl StateTree {
         tree
     }
 
-    /// Brings the tree up to the last round.
+    /// Brings the tree up to the last round. Between rounds nothing changes that is certified.
     pub(super) fn update(&mut self, world: &World<'_>, subnet: &Subnet) {
         if self.time != world.time {
             self.build(world, subnet);
@@ -130,7 +133,7 @@ impl StateTree {
             (b"subnet", subnets_tree(world, subnet)),
             (b"time", Tree::leaf(leb128(world.time))),
         ];
-        self.forks.update(self.top.iter().map(|(label, tree)| labeled_digest(label, &tree.digest())).collect());
+        self.forks.update(0, self.top.iter().map(|(label, tree)| labeled_digest(label, &tree.digest())));
         self.time = world.time;
     }
 
@@ -266,26 +269,37 @@ impl<L, F> Default for Known<L, F> {
 }
 
 impl<L: Ord + AsRef<[u8]>, F> Known<L, F> {
-    /// Takes what there is now, sorted by label: hashes are kept where the facts are the same.
+    /// Takes what there is now, sorted by label: hashes are kept where the facts are the same. Forks after the place of
+    /// the first label that came or went are hashed again.
     fn update<S>(
         &mut self,
-        current: impl Iterator<Item = (L, S)>,
+        mut current: impl Iterator<Item = (L, S)>,
         is_same: impl Fn(&F, &S) -> bool,
         mut read: impl FnMut(&S) -> (F, Digest),
     ) {
-        let mut old = std::mem::take(&mut self.entries).into_iter().peekable();
-        let mut entries = Vec::with_capacity(old.len());
-        for (label, source) in current {
+        let mut next = current.next();
+        let mut kept = 0;
+        while let (Some((label, source)), Some(entry)) = (&next, self.entries.get(kept))
+            && entry.label == *label
+            && is_same(&entry.facts, source)
+        {
+            kept += 1;
+            next = current.next();
+        }
+        if next.is_none() && kept == self.entries.len() {
+            return;
+        }
+        let mut old = self.entries.split_off(kept).into_iter().peekable();
+        for (label, source) in next.into_iter().chain(current) {
             while old.next_if(|entry| entry.label < label).is_some() {}
             let known = old.next_if(|entry| entry.label == label).filter(|entry| is_same(&entry.facts, &source));
-            entries.push(known.unwrap_or_else(|| {
+            self.entries.push(known.unwrap_or_else(|| {
                 let (facts, digest) = read(&source);
                 let labeled = labeled_digest(label.as_ref(), &digest);
                 Entry { label, facts, digest, labeled }
             }));
         }
-        self.forks.update(entries.iter().map(|entry| entry.labeled).collect());
-        self.entries = entries;
+        self.forks.update(kept, self.entries[kept..].iter().map(|entry| entry.labeled));
     }
 }
 
@@ -344,14 +358,14 @@ fn sealed_metadata(known: &mut BTreeMap<Digest, Digest>, canister: &Canister) ->
     Tree::Sealed(*known.entry(module.hash()).or_insert_with(|| metadata_tree(canister).digest()))
 }
 
-/// What tells the states of a request apart: the label of the state, and since when it is in it. An answer is never
-/// replaced by another.
+/// What tells the states of a request apart: which one it is, and since when it is in it. An answer is never replaced by
+/// another.
 #[derive(Debug, PartialEq, Eq)]
-struct RequestFacts(&'static str, u64);
+struct RequestFacts(Discriminant<RequestStatus>, u64);
 
 impl RequestFacts {
     fn of((since, status): &(u64, &RequestStatus)) -> Self {
-        Self(status.name(), *since)
+        Self(discriminant(status), *since)
     }
 }
 

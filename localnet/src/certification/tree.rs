@@ -42,31 +42,44 @@ pub(super) struct Forks {
 
 impl Forks {
     /// Joins children.
-    pub(super) fn new(children: Vec<Digest>) -> Self {
+    pub(super) fn new(children: impl IntoIterator<Item = Digest>) -> Self {
         let mut forks = Self::default();
-        forks.update(children);
+        forks.update(0, children);
         forks
     }
 
-    /// Replaces the children. Only forks above changed places are hashed.
-    pub(super) fn update(&mut self, children: Vec<Digest>) {
-        let mut old_levels = std::mem::take(&mut self.levels).into_iter();
-        let mut old_below = old_levels.next().unwrap_or_default();
-        let mut below = children;
-        while below.len() > 1 {
-            let old_above = old_levels.next().unwrap_or_default();
-            let join = |(index, pair): (usize, &[Digest])| match pair {
-                [left, right] => match old_above.get(index) {
-                    Some(known) if old_below.get(2 * index..2 * index + 2) == Some(pair) => *known,
-                    _ => hash(FORK, &[left, right]),
-                },
-                single => single[0],
-            };
-            let above = below.chunks(2).enumerate().map(join).collect();
-            self.levels.push(std::mem::replace(&mut below, above));
-            old_below = old_above;
+    /// Replaces the children from this number on. Only forks above changed places are hashed.
+    pub(super) fn update(&mut self, first: usize, children: impl IntoIterator<Item = Digest>) {
+        if self.levels.is_empty() {
+            self.levels.push(Vec::new());
         }
-        self.levels.push(below);
+        // Of each level: how many hashes at the front stay, and what was there after them.
+        let mut kept = first.min(self.levels[0].len());
+        let mut replaced = self.levels[0].split_off(kept);
+        self.levels[0].extend(children);
+        let mut level = 0;
+        while self.levels[level].len() > 1 {
+            if self.levels.len() == level + 1 {
+                self.levels.push(Vec::new());
+            }
+            let (below, above) = self.levels.split_at_mut(level + 1);
+            let (below, above) = (&below[level], &mut above[0]);
+            let stayed = |index: usize| index < kept || replaced.get(index - kept) == below.get(index);
+            let kept_above = kept / 2;
+            let replaced_above = above.split_off(kept_above);
+            for (index, pair) in (kept_above..).zip(below[2 * kept_above..].chunks(2)) {
+                above.push(match pair {
+                    [left, right] => match replaced_above.get(index - kept_above) {
+                        Some(known) if stayed(2 * index) && stayed(2 * index + 1) => *known,
+                        _ => hash(FORK, &[left, right]),
+                    },
+                    single => single[0],
+                });
+            }
+            (kept, replaced) = (kept_above, replaced_above);
+            level += 1;
+        }
+        self.levels.truncate(level + 1);
     }
 
     /// Returns the hash of all.
@@ -221,7 +234,7 @@ impl Tree {
     pub(super) fn branch<L: AsRef<[u8]>>(children: impl IntoIterator<Item = (L, Self)>) -> Self {
         let sorted: BTreeMap<Vec<u8>, Self> =
             children.into_iter().map(|(label, child)| (label.as_ref().to_vec(), child)).collect();
-        let forks = Forks::new(sorted.iter().map(|(label, child)| labeled_digest(label, &child.digest())).collect());
+        let forks = Forks::new(sorted.iter().map(|(label, child)| labeled_digest(label, &child.digest())));
         Self::Branch(Branch { children: sorted.into_iter().collect(), forks })
     }
 

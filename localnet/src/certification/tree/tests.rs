@@ -145,13 +145,16 @@ proptest! {
 
     #[test]
     fn should_update_forks_to_what_new_ones_would_be(
-        steps in collection::vec(collection::vec(0_u8..4, 0..20), 1..5),
+        steps in collection::vec((0_usize..20, collection::vec(0_u8..4, 0..20)), 1..5),
     ) {
         let mut forks = Forks::default();
-        for step in steps {
-            let children: Vec<Digest> = step.into_iter().map(|byte| [byte; 32]).collect();
-            forks.update(children.clone());
-            prop_assert_eq!(&forks.levels, &Forks::new(children).levels);
+        let mut all: Vec<Digest> = Vec::new();
+        for (kept, children) in steps {
+            all.truncate(kept);
+            let first = all.len();
+            all.extend(children.iter().map(|byte| [*byte; 32]));
+            forks.update(first, all[first..].to_vec());
+            prop_assert_eq!(&forks.levels, &Forks::new(all.clone()).levels);
         }
     }
 }

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::fixture::*;
 use crate::{
-    canister::{Canister, Settings},
+    canister::{Canister, Settings, Status},
     error::{ErrorCode, RejectCode},
     message::MessageId,
-    network::{Envelope, Network, RequestStatus, canister_id, test_config},
+    network::{Envelope, Network, RequestStatus, canister_id, ingress_history::MAX_HISTORY_MESSAGES, test_config},
 };
 
 /// Age at which the tests take a certificate for outdated, in ns.
@@ -398,6 +398,51 @@ fn should_charge_for_the_bytes_of_the_envelope_and_limit_them() {
     assert_eq!(price(500, 1).unwrap() - price(400, 2).unwrap(), 100 * 2_000);
     assert!(price(2 << 20, 3).is_ok());
     assert!(price((2 << 20) + 1, 4).unwrap_err().description.contains("2097153"));
+}
+
+#[test]
+fn should_let_no_message_in_when_the_history_is_full() {
+    let mut network = network(1);
+    let a = actor(&mut network, 0);
+    let history = &mut network.subnets.get_mut(&network.order[0]).unwrap().ingress;
+    for number in 1..MAX_HISTORY_MESSAGES as u64 {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        history.submit(id, a);
+    }
+    network.submit_ingress(call(a, "bump", vec![])).unwrap();
+    let error = network.submit_ingress(call(a, "bump", vec![])).unwrap_err();
+    assert_eq!(error.code, ErrorCode::IngressHistoryFull);
+    network.tick();
+    assert_eq!(state(&mut network, a), 1);
+}
+
+#[test]
+fn should_reject_messages_for_canisters_that_were_stopped_meanwhile() {
+    let mut network = network(1);
+    let a = actor(&mut network, 0);
+    let (id, _) = network.submit_ingress(call(a, "bump", vec![])).unwrap();
+    let balance = inside(&mut network, a).balance;
+    inside(&mut network, a).status = Status::Stopped;
+    network.tick();
+    let error = network.ingress_status(&id, None).unwrap().unwrap().unwrap_err();
+    assert_eq!(error.code, ErrorCode::CanisterStopped);
+    assert_eq!(inside(&mut network, a).balance, balance);
+}
+
+#[test]
+fn should_show_the_whole_state_for_the_empty_path() {
+    let mut network = network(2);
+    let a = actor(&mut network, 0);
+    let (id, _) = network.submit_ingress(call(a, "bump", vec![])).unwrap();
+    network.tick();
+    let certificate = certify(&mut network, a, &[vec![]]);
+    assert_eq!(certificate.tree.digest(), certify(&mut network, a, &[]).tree.digest());
+    assert_eq!(value(&certificate, &[b"request_status", &id, b"status"]), b"replied");
+    value(&certificate, &[b"canister", a.as_slice(), b"module_hash"]);
+    for unknown in [b"api_boundary_nodes".as_slice(), b"streams", b"metadata"] {
+        assert_eq!(certificate.tree.lookup_path([unknown, b"x"]), LookupResult::Absent);
+    }
 }
 
 #[test]
