@@ -3,6 +3,8 @@
 //! All fees are given for a subnet of 13 nodes and scale with the number of nodes. System subnets, and subnets with
 //! the free cost schedule, charge nothing.
 
+use serde::{Deserialize, Serialize};
+
 use crate::message::Cycles;
 
 /// Number of nodes the fee table is given for.
@@ -41,7 +43,7 @@ const SECONDS_PER_DAY: u128 = 86_400;
 const GIB: u128 = 1 << 30;
 
 /// The price list of one subnet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CostModel {
     /// Number of nodes; fees scale with it.
     pub subnet_size: u64,

@@ -32,6 +32,7 @@ mod rent;
 mod respond;
 mod round;
 mod routes;
+mod saved;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -43,8 +44,9 @@ pub(crate) use ingress::Envelope;
 pub(crate) use ingress_history::{IngressHistory, RequestStatus};
 use routes::Routes;
 
-/// A subnet and its canisters. Made by [`Subnet::new`].
-#[derive(Debug)]
+/// A subnet and its canisters. Made by [`Subnet::new`]. What is skipped by serde is large or follows from the rest, see
+/// [`saved`].
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Subnet {
     /// Its id: self-authenticating over its public key.
     pub id: Principal,
@@ -53,6 +55,7 @@ pub(crate) struct Subnet {
     /// How it was asked for.
     pub spec: SubnetSpec,
     /// DER-encoded public key (BLS).
+    #[serde(skip)]
     pub public_key: Arc<Vec<u8>>,
     /// What sort of subnet it is.
     pub kind: SubnetKind,
@@ -65,6 +68,7 @@ pub(crate) struct Subnet {
     /// Index in the first range of the next new canister.
     pub next_canister: u64,
     /// Its canisters.
+    #[serde(skip)]
     pub canisters: BTreeMap<Principal, Canister>,
     /// Management calls waiting for execution.
     pub management_input: VecDeque<ManagementCall>,
@@ -119,7 +123,7 @@ pub(crate) enum Parcel {
 }
 
 /// The instruction limits of a subnet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct InstructionLimits {
     /// Update, callback, timer.
     pub message: u64,

@@ -52,18 +52,21 @@ impl Network {
             Some(InitialTime::Timestamp(time)) => time.nanos_since_epoch,
             Some(InitialTime::AutoProgress(_)) | None => GENESIS_NS,
         };
-        let rate_limits_disabled = matches!(
-            config.icp_config,
-            Some(IcpConfig { canister_execution_rate_limiting: Some(IcpConfigFlag::Disabled), .. })
-        );
-        let mut subnets = BTreeMap::new();
-        let mut order = Vec::with_capacity(specs.len());
-        for (index, (kind, spec)) in specs.into_iter().enumerate() {
+        let subnets = specs.into_iter().enumerate().map(|(index, (kind, spec))| {
             let mut subnet = Subnet::new(kind, spec, index as u64);
-            subnet.rate_limits_disabled = rate_limits_disabled;
-            order.push(subnet.id);
-            subnets.insert(subnet.id, subnet);
-        }
+            subnet.rate_limits_disabled = rate_limits_disabled(config);
+            subnet
+        });
+        Self::of_subnets(subnets.collect(), time)
+    }
+
+    /// Makes a network of subnets, given in the order of their turns, with the time in ns.
+    ///
+    /// # Errors
+    /// When there is no subnet.
+    pub(super) fn of_subnets(list: Vec<Subnet>, time: u64) -> Result<Self, String> {
+        let order: Vec<_> = list.iter().map(|subnet| subnet.id).collect();
+        let subnets: BTreeMap<_, _> = list.into_iter().map(|subnet| (subnet.id, subnet)).collect();
         let root = order
             .iter()
             .copied()
@@ -185,6 +188,11 @@ fn subnet_specs(set: &ExtendedSubnetConfigSet) -> Vec<(SubnetKind, SubnetSpec)> 
     named.chain(numbered).collect()
 }
 
+/// Returns true when the client wishes that no canister is made to wait for having done much.
+pub(super) fn rate_limits_disabled(config: &InstanceConfig) -> bool {
+    matches!(config.icp_config, Some(IcpConfig { canister_execution_rate_limiting: Some(IcpConfigFlag::Disabled), .. }))
+}
+
 /// Refuses what this network cannot do, so that no test runs on a network other than the one it asked for.
 fn check_supported(config: &InstanceConfig) -> Result<(), String> {
     let unsupported = |field: &str| Err(format!("localnet does not support `{field}`"));
@@ -192,7 +200,7 @@ fn check_supported(config: &InstanceConfig) -> Result<(), String> {
     let InstanceConfig {
         subnet_config_set,
         http_gateway_config,
-        state_dir,
+        state_dir: _,
         icp_config,
         log_level: _,
         bitcoind_addr,
@@ -205,9 +213,6 @@ fn check_supported(config: &InstanceConfig) -> Result<(), String> {
     } = config;
     if http_gateway_config.is_some() {
         return unsupported("http_gateway_config");
-    }
-    if state_dir.is_some() {
-        return unsupported("state_dir");
     }
     if bitcoind_addr.as_ref().is_some_and(|addresses| !addresses.is_empty()) {
         return unsupported("bitcoind_addr");
@@ -405,7 +410,6 @@ mod tests {
             change(&mut config);
             Network::new(&config).unwrap_err()
         };
-        assert!(refusal(&|config| config.state_dir = Some("/tmp".into())).contains("`state_dir`"));
         assert!(refusal(&|config| config.mainnet_nns_subnet_id = Some(true)).contains("`mainnet_nns_subnet_id`"));
         assert!(refusal(&|config| config.bitcoind_addr = Some(vec![([127, 0, 0, 1], 1).into()])).contains("`bitcoind"));
         assert!(

@@ -5,4 +5,5 @@ mod certificates;
 mod fixture;
 mod management;
 mod queries;
+mod saved;
 mod upkeep;
