@@ -173,6 +173,17 @@ impl Gateway {
     }
 }
 
+/// Returns what a gateway without domains of its own serves for an instance, for a socket that somebody else has.
+/// Requests for the instance itself go to `api`.
+///
+/// # Errors
+/// None: the domains of every gateway are known to be names.
+pub(crate) fn at_root(instance: Instance, api: Router) -> Result<Router, String> {
+    let limits = Limits::default();
+    let upstream = Upstream::new(instance, limits.answer_patience);
+    Ok(router(Arc::new(Serving { upstream, domains: Domains::new(None)?, limits }), api))
+}
+
 /// What the handlers of a gateway share.
 #[derive(Debug)]
 struct Serving {

@@ -9,6 +9,7 @@
 mod canister;
 mod certification;
 mod checkpoint;
+pub mod command;
 mod cycles;
 mod error;
 mod execution;
@@ -19,4 +20,4 @@ mod message;
 mod network;
 mod server;
 
-pub use server::LocalNet;
+pub use server::{EndError, LiveConfig, LiveNetwork, LocalNet, LocalNetBuilder, StartError};

@@ -6,18 +6,27 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, LazyLock},
     thread,
     time::Duration,
 };
 
-use tokio::{runtime::Runtime, sync::oneshot};
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+};
+use pocket_ic::common::rest::{AutoProgressConfig, ExtendedSubnetConfigSet, InitialTime, InstanceConfig, Topology};
+use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 mod answer;
 mod blobs;
 mod gateways;
 mod instance;
 mod instances;
+mod kept;
+mod root;
 mod routes;
 mod translate;
 
@@ -25,42 +34,116 @@ pub(crate) use answer::Failure;
 pub(crate) use instance::Instance;
 use instances::Instances;
 
+use crate::gateway;
+
 /// Threads that serve requests; the work itself is done by the threads of the networks.
 const SERVING_THREADS: usize = 2;
 /// How long the end waits for requests under way.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A server of networks, in this process.
-///
-/// Dropping it ends the server and all of its networks.
-#[derive(Debug)]
-pub struct LocalNet {
-    address: SocketAddr,
-    runtime: Option<Runtime>,
-    stop: Option<oneshot::Sender<()>>,
+/// Why a server cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be had.
+    #[error("cannot listen at {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No thread can be started.
+    #[error("cannot start the server: {0}")]
+    Runtime(io::Error),
+    /// The live network cannot be made: its subnets or its state directory are at fault.
+    #[error("{0}")]
+    Network(String),
 }
 
-impl LocalNet {
-    /// Starts a server on a free port of the loopback interface.
+/// Why the last state of a network is not in its state directory.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EndError(String);
+
+/// A network that lives by itself: its time follows the clock and rounds come as they are needed.
+#[derive(Clone, Debug, Default)]
+pub struct LiveConfig {
+    /// Its subnets. Those in the state directory, if there are any, are taken instead.
+    pub subnets: ExtendedSubnetConfigSet,
+    /// Where it is kept.
+    pub state_dir: Option<PathBuf>,
+    /// How often it is written there besides at the end.
+    pub save_interval: Option<Duration>,
+}
+
+/// What is to be known of a live network.
+#[derive(Clone, Debug)]
+pub struct LiveNetwork {
+    /// Its subnets and their canister ids.
+    pub topology: Topology,
+    /// Its root key, DER-encoded.
+    pub root_key: Vec<u8>,
+}
+
+/// A server to be started.
+#[derive(Clone, Debug)]
+pub struct LocalNetBuilder {
+    address: SocketAddr,
+    live: Option<LiveConfig>,
+}
+
+impl LocalNetBuilder {
+    /// Listens at this address; port 0 is any free one. Without it the server takes a free port of the loopback
+    /// interface.
+    #[must_use]
+    pub fn address(self, address: SocketAddr) -> Self {
+        Self { address, ..self }
+    }
+
+    /// Serves a live network at the root of the server, besides those that clients make.
+    #[must_use]
+    pub fn live(self, live: LiveConfig) -> Self {
+        Self { live: Some(live), ..self }
+    }
+
+    /// Starts the server.
     ///
     /// # Errors
-    /// When no socket can be bound or no thread started.
-    pub fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+    /// When the address cannot be had, no thread be started, or the live network not be made.
+    pub fn start(self) -> Result<LocalNet, StartError> {
+        // On a thread of its own, since the caller may be within a runtime, where another must not be waited for.
+        let started = thread::spawn(|| self.start_here()).join();
+        started.unwrap_or_else(|_| Err(StartError::Network("the start of the server broke".to_owned())))
+    }
+
+    fn start_here(self) -> Result<LocalNet, StartError> {
+        let bind = |source| StartError::Bind { address: self.address, source };
+        let listener = TcpListener::bind(self.address).map_err(bind)?;
+        listener.set_nonblocking(true).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SERVING_THREADS)
             .thread_name("localnet-http")
             .enable_all()
-            .build()?;
+            .build()
+            .map_err(StartError::Runtime)?;
+        let instances = Arc::new(Instances::default());
+        let started = runtime.block_on(async {
+            let router = routes::router(Arc::clone(&instances));
+            let (live, router) = match self.live {
+                Some(config) => {
+                    let (live, router) = start_live(&instances, config, router).await?;
+                    (Some(live), router)
+                }
+                None => (None, router),
+            };
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(bind)?;
+            Ok((live, router, listener))
+        });
+        let (live, router, listener) = started?;
         let (stop, stopped) = oneshot::channel();
-        let listener = {
-            let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
-        };
-        let router = routes::router(Arc::new(Instances::default()));
-        runtime.spawn(async move {
+        let router = note_requests(Arc::clone(&instances), router);
+        let serving = runtime.spawn(async move {
             let server = axum::serve(listener, router).with_graceful_shutdown(async move {
                 // Either is a wish to stop: the message, or the sender being gone.
                 let _ = stopped.await;
@@ -69,7 +152,72 @@ impl LocalNet {
                 eprintln!("localnet: the server ended: {error}");
             }
         });
-        Ok(Self { address, runtime: Some(runtime), stop: Some(stop) })
+        Ok(LocalNet { address, live, instances, running: Some(Running { runtime, stop, serving }) })
+    }
+}
+
+/// Takes note of every request, so that it is known how long there was none.
+fn note_requests(instances: Arc<Instances>, router: Router) -> Router {
+    let note = move |request: Request, next: Next| {
+        instances.touch();
+        next.run(request)
+    };
+    Router::new().fallback_service(router).layer(middleware::from_fn(note))
+}
+
+/// Makes the network that lives at the root, and what is served there beside the `protocol`.
+async fn start_live(
+    instances: &Instances,
+    config: LiveConfig,
+    protocol: Router,
+) -> Result<(LiveNetwork, Router), StartError> {
+    let LiveConfig { subnets, state_dir, save_interval } = config;
+    let config = InstanceConfig {
+        subnet_config_set: subnets,
+        state_dir,
+        initial_time: Some(InitialTime::AutoProgress(AutoProgressConfig { artificial_delay_ms: None })),
+        ..InstanceConfig::default()
+    };
+    let failed = |failure: answer::Failure| StartError::Network(failure.into_parts().1);
+    let (id, topology) = instances.create(config, save_interval).await.map_err(failed)?;
+    let instance = instances.get(&id.to_string()).map_err(failed)?;
+    instances.keep_to_the_end(id);
+    let root_key = instance.run(|network| network.root_key().to_vec()).await.map_err(failed)?;
+    let api = gateway::below_instance(protocol.clone(), id);
+    let gateway = gateway::at_root(instance, api).map_err(StartError::Network)?;
+    Ok((LiveNetwork { topology, root_key }, root::router(protocol, gateway)))
+}
+
+/// A server of networks, in this process.
+///
+/// Dropping it ends the server and all of its networks; those with a state directory are written there first.
+#[derive(Debug)]
+pub struct LocalNet {
+    address: SocketAddr,
+    live: Option<LiveNetwork>,
+    instances: Arc<Instances>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    runtime: Runtime,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl LocalNet {
+    /// Begins to describe a server.
+    pub fn builder() -> LocalNetBuilder {
+        LocalNetBuilder { address: (Ipv4Addr::LOCALHOST, 0).into(), live: None }
+    }
+
+    /// Starts a server on a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// When no socket can be bound or no thread started.
+    pub fn start() -> Result<Self, StartError> {
+        Self::builder().start()
     }
 
     /// Returns the server that all users in this process share; the first use starts it.
@@ -86,18 +234,52 @@ impl LocalNet {
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
+
+    /// Returns the address that the server listens at.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns how long there was no request, to the network at the root or to any other.
+    pub fn idle(&self) -> Duration {
+        self.instances.idle()
+    }
+
+    /// Returns the live network at the root, if there is one.
+    pub fn live(&self) -> Option<&LiveNetwork> {
+        self.live.as_ref()
+    }
+
+    /// Ends the server and all of its networks, and waits until those with a state directory are written.
+    ///
+    /// # Errors
+    /// When one could not be written: its directory holds an earlier state.
+    pub fn end(mut self) -> Result<(), EndError> {
+        self.end_once()
+    }
+
+    fn end_once(&mut self) -> Result<(), EndError> {
+        let Some(Running { runtime, stop, serving }) = self.running.take() else { return Ok(()) };
+        let instances = Arc::clone(&self.instances);
+        // On a thread of its own, since a runtime must not be waited for within another one.
+        let end = thread::spawn(move || {
+            // The server may have ended by itself.
+            let _ = stop.send(());
+            // Requests that take longer are cut.
+            let _ = runtime.block_on(async { tokio::time::timeout(SHUTDOWN_PATIENCE, serving).await });
+            let ended = instances.end_all();
+            runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+            ended.into_iter().filter_map(|ended| ended.wait_blocking().err()).collect::<Vec<_>>()
+        });
+        let failures = end.join().unwrap_or_else(|_| vec!["the end of the server broke".to_owned()]);
+        if failures.is_empty() { Ok(()) } else { Err(EndError(failures.join("; "))) }
+    }
 }
 
 impl Drop for LocalNet {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // The server may have ended by itself.
-            let _ = stop.send(());
-        }
-        if let Some(runtime) = self.runtime.take() {
-            // On a thread of its own, since a runtime must not be waited for within another one.
-            let end = thread::spawn(move || runtime.shutdown_timeout(SHUTDOWN_PATIENCE));
-            let _ = end.join();
+        if let Err(error) = self.end_once() {
+            eprintln!("localnet: {error}");
         }
     }
 }

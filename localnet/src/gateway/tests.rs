@@ -51,7 +51,7 @@ fn manage(network: &mut Network, method: &str, payload: Vec<u8>) -> Vec<u8> {
 async fn start(upgrade: bool) -> (Instance, Principal) {
     let network = Network::new(&test_config(vec![SubnetSpec::default()])).unwrap();
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    let (instance, _) = Instance::start(network, place).unwrap();
+    let (instance, _) = Instance::start(network, None, place).unwrap();
     let answer =
         Encode!(&EmptyAnswer { status_code: 200, headers: vec![], body: vec![], upgrade: Some(upgrade) }).unwrap();
     let escaped: String = answer.iter().map(|byte| format!("\\{byte:02x}")).collect();

@@ -194,7 +194,10 @@ pub(super) fn rate_limits_disabled(config: &InstanceConfig) -> bool {
 }
 
 /// Refuses what this network cannot do, so that no test runs on a network other than the one it asked for.
-fn check_supported(config: &InstanceConfig) -> Result<(), String> {
+///
+/// # Errors
+/// A sentence that names the field.
+pub(super) fn check_supported(config: &InstanceConfig) -> Result<(), String> {
     let unsupported = |field: &str| Err(format!("localnet does not support `{field}`"));
     // Destructured so that a new field cannot be overlooked.
     let InstanceConfig {

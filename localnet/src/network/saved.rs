@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pocket_ic::common::rest::InstanceConfig;
+use pocket_ic::common::rest::{InitialTime, InstanceConfig};
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
 
-use super::{Network, Subnet, config::rate_limits_disabled};
+use super::{
+    Network, Subnet,
+    config::{check_supported, rate_limits_disabled},
+};
 use crate::{
     canister::{Canister, Snapshot, SnapshotCode, UploadedCode},
     checkpoint::{Capture, Clock, Collector, Loaded, MemoryDocument, Source, StateError, Store},
@@ -120,6 +123,7 @@ impl Network {
     /// # Errors
     /// When the state is damaged, or this version of localnet cannot go on with it.
     pub(crate) fn restore(config: &InstanceConfig, store: &mut Store, loaded: &Loaded) -> Result<Self, StateError> {
+        check_supported(config).map_err(|what| loaded.unusable(what))?;
         let document: NetworkDocument<Subnet, Canister> = loaded.document()?;
         let mut source = Source::new(store, loaded)?;
         let mut subnets = Vec::with_capacity(document.subnets.len());
@@ -136,6 +140,10 @@ impl Network {
         let mut network = Self::of_subnets(subnets, loaded.clock.time).map_err(|what| loaded.unusable(what))?;
         network.last_round = loaded.clock.last_round;
         network.submitted = document.submitted;
+        if let Some(InitialTime::Timestamp(time)) = &config.initial_time {
+            // Time never goes back; an earlier one is over.
+            network.time = network.time.max(time.nanos_since_epoch);
+        }
         store.know_leaves(&leaves);
         Ok(network)
     }

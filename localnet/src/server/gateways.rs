@@ -57,13 +57,13 @@ pub(super) async fn create_instance(
     mut config: InstanceConfig,
 ) -> Result<(InstanceId, Topology, Option<HttpGatewayInfo>), Failure> {
     let Some(asked) = config.http_gateway_config.take() else {
-        let (id, topology) = shared.create(config).await?;
+        let (id, topology) = shared.create(config, None).await?;
         return Ok((id, topology, None));
     };
     // The instance is not known yet; only its place in the configuration is.
     let mut gateway = for_instance(asked, InstanceId::MAX);
     let reserved = shared.gateways().reserve(&gateway).await.map_err(Failure::bad_request)?;
-    let (id, topology) = shared.create(config).await?;
+    let (id, topology) = shared.create(config, None).await?;
     gateway.forward_to = HttpGatewayBackend::PocketIcInstance(id);
     let info = serve(shared, reserved, gateway, id).await?;
     Ok((id, topology, Some(info)))

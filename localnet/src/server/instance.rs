@@ -17,7 +17,7 @@ use pocket_ic::common::rest::AutoProgressConfig;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::answer::Failure;
-use crate::network::Network;
+use crate::{checkpoint::Keeper, network::Network};
 
 /// Stack of a network's thread: room for the deepest Wasm stack several times over. It is virtual memory.
 const STACK_BYTES: usize = 64 << 20;
@@ -51,13 +51,21 @@ pub(crate) struct Instance {
 
 /// Tells when the thread of an instance has ended and the memory of its network is free.
 #[derive(Debug)]
-pub(crate) struct Ended(oneshot::Receiver<()>);
+pub(crate) struct Ended(oneshot::Receiver<Result<(), String>>);
 
 impl Ended {
     /// Waits for the end.
-    pub(super) async fn wait(self) {
-        // Nothing is ever sent: the thread drops its end of the channel last.
-        let _ = self.0.await;
+    ///
+    /// # Errors
+    /// Why the state directory, if there is one, does not hold the last state.
+    pub(super) async fn wait(self) -> Result<(), String> {
+        // Without an answer the thread panicked, which says why by itself.
+        self.0.await.unwrap_or_else(|_| Err("the instance broke".to_owned()))
+    }
+
+    /// As [`wait`](Self::wait), where there is no runtime.
+    pub(super) fn wait_blocking(self) -> Result<(), String> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err("the instance broke".to_owned()))
     }
 }
 
@@ -66,6 +74,8 @@ struct Actor {
     broken: Arc<OnceLock<String>>,
     network: Network,
     progress: Option<Progress>,
+    /// Writes the state directory, if there is one.
+    keeper: Option<Keeper>,
 }
 
 /// How the network follows the clock.
@@ -80,18 +90,27 @@ struct Progress {
 impl Instance {
     /// Moves a network to a thread of its own. The thread ends, and gives its place back, when all handles are gone.
     ///
+    /// With a keeper it writes the state directory before it ends.
+    ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(network: Network, place: OwnedSemaphorePermit) -> std::io::Result<(Self, Ended)> {
+    pub(crate) fn start(
+        network: Network,
+        keeper: Option<Keeper>,
+        place: OwnedSemaphorePermit,
+    ) -> std::io::Result<(Self, Ended)> {
         let (commands, inbox) = mpsc::channel();
         let (end, ended) = oneshot::channel();
         let broken = Arc::new(OnceLock::new());
-        let actor = Actor { network, progress: None, broken: Arc::clone(&broken) };
+        let mut actor = Actor { network, progress: None, keeper, broken: Arc::clone(&broken) };
         thread::Builder::new().name("localnet-instance".to_string()).stack_size(STACK_BYTES).spawn(move || {
             actor.live(&inbox);
-            // In this order: whoever waits for the end can have the place.
+            let kept = actor.keep_at_end();
+            // In this order: whoever waits for the end can have the memory and the place.
+            drop(actor);
             drop(place);
-            drop(end);
+            // Nobody may wait.
+            let _ = end.send(kept);
         })?;
         Ok((Self { commands, broken }, Ended(ended)))
     }
@@ -167,7 +186,7 @@ impl Instance {
 impl Actor {
     /// Does what is asked until nobody can ask, or the network breaks. Commands that wait then are dropped with the
     /// inbox, and so are answered.
-    fn live(mut self, inbox: &mpsc::Receiver<Command>) {
+    fn live(&mut self, inbox: &mpsc::Receiver<Command>) {
         while self.broken.get().is_none() {
             let idle = self.progress.as_ref().map(|progress| progress.due.saturating_duration_since(Instant::now()));
             let received = match idle {
@@ -177,11 +196,41 @@ impl Actor {
                 Some(idle) => inbox.recv_timeout(idle),
             };
             match received {
-                Ok(command) => command(&mut self),
+                Ok(command) => command(self),
                 // Nothing is returned when it panics; then the loop ends.
                 Err(mpsc::RecvTimeoutError::Timeout) => drop(self.guard(Self::follow_clock)),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
+            if self.broken.get().is_none() {
+                // Nothing is returned when it panics; then the loop ends.
+                let _ = self.guard(Self::keep_up);
+            }
+        }
+    }
+
+    /// Has the state directory written when that is due.
+    fn keep_up(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep_up(|| self.network.capture());
+        }
+    }
+
+    /// Has the state directory written for the last time. A network that broke is not written: the state directory
+    /// holds what it was before.
+    fn keep_at_end(&mut self) -> Result<(), String> {
+        let Some(keeper) = self.keeper.take() else { return Ok(()) };
+        let broke = |actor: &Self| actor.broken.get().map(|reason| format!("the state was not saved: {reason}"));
+        if let Some(reason) = broke(self) {
+            return Err(reason);
+        }
+        // One more round, as on the official server: messages that wait for it are not lost.
+        let capture = self.guard(|actor| {
+            actor.network.tick();
+            actor.network.capture()
+        });
+        match capture {
+            Some(capture) => keeper.finish(capture).map(drop).map_err(|error| error.to_string()),
+            None => Err(broke(self).unwrap_or_default()),
         }
     }
 
@@ -229,7 +278,7 @@ mod tests {
         let places = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&places).try_acquire_owned().unwrap();
         let network = Network::new(&test_config(vec![SubnetSpec::default()])).unwrap();
-        let (instance, ended) = Instance::start(network, place).unwrap();
+        let (instance, ended) = Instance::start(network, None, place).unwrap();
         (instance, ended, places)
     }
 
@@ -255,7 +304,7 @@ mod tests {
             assert!(text.contains("on purpose, 42"), "{text}");
         }
         assert!(instance.is_broken());
-        ended.wait().await;
+        ended.wait().await.unwrap();
         assert_eq!(places.available_permits(), 1);
     }
 
@@ -265,7 +314,7 @@ mod tests {
         assert!(instance.start_progress(Duration::from_millis(1)).await.unwrap());
         assert_eq!(places.available_permits(), 0);
         drop(instance);
-        ended.wait().await;
+        ended.wait().await.unwrap();
         assert_eq!(places.available_permits(), 1);
     }
 

@@ -1,17 +1,21 @@
 //! The instances of a server.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::http::StatusCode;
 use pocket_ic::common::rest::{InitialTime, InstanceConfig, InstanceId, Topology};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     answer::Failure,
     blobs::Blobs,
     instance::{Ended, Instance, progress_pause},
+    kept,
 };
-use crate::{gateway::Gateways, network::Network};
+use crate::{checkpoint::Keeper, gateway::Gateways, network::Network};
 
 /// Instances that may live at a time: each reserves address space and a thread.
 const MAX_INSTANCES: usize = 1_000;
@@ -26,6 +30,10 @@ pub(super) struct Instances {
     slots: Mutex<Vec<Option<(Instance, Ended)>>>,
     blobs: Blobs,
     gateways: Gateways,
+    /// The instance that only ends with the server, if there is one.
+    kept: OnceLock<InstanceId>,
+    /// When there was a request last.
+    touched: Mutex<Instant>,
 }
 
 impl Default for Instances {
@@ -39,7 +47,15 @@ impl Instances {
     fn with_limit(limit: usize) -> Self {
         let places = Arc::new(Semaphore::new(limit));
         let (blobs, gateways) = (Blobs::default(), Gateways::default());
-        Self { limit, places, slots: Mutex::default(), blobs, gateways }
+        Self {
+            limit,
+            places,
+            slots: Mutex::default(),
+            blobs,
+            gateways,
+            kept: OnceLock::new(),
+            touched: Mutex::new(Instant::now()),
+        }
     }
 
     /// Returns the blobs.
@@ -52,11 +68,15 @@ impl Instances {
         &self.gateways
     }
 
-    /// Makes an instance.
+    /// Makes an instance. A state directory is written when the instance ends and, with an interval, so often before.
     ///
     /// # Errors
     /// When the configuration asks for what cannot be, or there are too many instances.
-    pub(super) async fn create(&self, config: InstanceConfig) -> Result<(InstanceId, Topology), Failure> {
+    pub(super) async fn create(
+        &self,
+        config: InstanceConfig,
+        interval: Option<Duration>,
+    ) -> Result<(InstanceId, Topology), Failure> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let message = format!("the server has {} instances; delete one first", self.limit);
             Failure::new(StatusCode::SERVICE_UNAVAILABLE, message)
@@ -65,9 +85,9 @@ impl Instances {
             Some(InitialTime::AutoProgress(progress)) => Some(progress_pause(progress)?),
             Some(InitialTime::Timestamp(_)) | None => None,
         };
-        let network = Network::new(&config).map_err(Failure::bad_request)?;
+        let (network, keeper) = make(config, interval).await?;
         let topology = network.topology();
-        let (instance, ended) = Instance::start(network, place).map_err(|error| {
+        let (instance, ended) = Instance::start(network, keeper, place).map_err(|error| {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no thread can be started: {error}"))
         })?;
         if let Some(pause) = pause {
@@ -96,6 +116,9 @@ impl Instances {
     /// When there is none, or the text is no id.
     pub(super) async fn delete(&self, id: &str) -> Result<(), Failure> {
         let index = id.parse::<InstanceId>().ok();
+        if index.is_some() && index.as_ref() == self.kept.get() {
+            return Err(Failure::bad_request(format!("instance {id} ends with the server only")));
+        }
         let slot = index.and_then(|index| self.lock().get_mut(index)?.take());
         let (instance, ended) = slot.ok_or_else(|| not_found(id))?;
         if let Some(index) = index {
@@ -103,8 +126,28 @@ impl Instances {
         }
         // The thread ends when the last handle is gone.
         drop(instance);
-        ended.wait().await;
-        Ok(())
+        let kept = ended.wait().await;
+        kept.map_err(|reason| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, reason))
+    }
+
+    /// Lets an instance end with the server only.
+    pub(super) fn keep_to_the_end(&self, id: InstanceId) {
+        self.kept.get_or_init(|| id);
+    }
+
+    /// Takes note of a request.
+    pub(super) fn touch(&self) {
+        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Returns how long there was no request.
+    pub(super) fn idle(&self) -> Duration {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Ends all instances. What still uses one holds it up.
+    pub(super) fn end_all(&self) -> Vec<Ended> {
+        self.lock().iter_mut().filter_map(Option::take).map(|(_, ended)| ended).collect()
     }
 
     /// Says of each instance ever made how it is.
@@ -121,6 +164,17 @@ impl Instances {
         // Nothing that holds the lock can leave the list half changed.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the network of an instance, or reads it from its state directory.
+async fn make(config: InstanceConfig, interval: Option<Duration>) -> Result<(Network, Option<Keeper>), Failure> {
+    let Some(path) = config.state_dir.clone() else {
+        return Network::new(&config).map(|network| (network, None)).map_err(Failure::bad_request);
+    };
+    // Reading takes long.
+    let opened = spawn_blocking(move || kept::open(&path, &config, interval)).await;
+    let opened = opened.map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    opened.map(|(network, keeper)| (network, Some(keeper))).map_err(|error| Failure::bad_request(error.to_string()))
 }
 
 fn not_found(id: &str) -> Failure {
@@ -141,13 +195,13 @@ mod tests {
     #[tokio::test]
     async fn should_hold_as_many_instances_as_allowed_and_no_more() {
         let instances = Instances::with_limit(2);
-        let (first, _) = instances.create(config()).await.unwrap();
-        instances.create(config()).await.unwrap();
-        let (status, text) = instances.create(config()).await.unwrap_err().into_parts();
+        let (first, _) = instances.create(config(), None).await.unwrap();
+        instances.create(config(), None).await.unwrap();
+        let (status, text) = instances.create(config(), None).await.unwrap_err().into_parts();
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(text.contains("2 instances"), "{text}");
         instances.delete(&first.to_string()).await.unwrap();
-        let (third, _) = instances.create(config()).await.unwrap();
+        let (third, _) = instances.create(config(), None).await.unwrap();
         assert!(instances.get(&third.to_string()).is_ok());
     }
 
@@ -156,15 +210,15 @@ mod tests {
         let instances = Instances::with_limit(1);
         let mut invalid = config();
         invalid.subnet_config_set.application.clear();
-        assert!(instances.create(invalid).await.is_err());
-        assert!(instances.create(config()).await.is_ok());
+        assert!(instances.create(invalid, None).await.is_err());
+        assert!(instances.create(config(), None).await.is_ok());
     }
 
     #[tokio::test]
     async fn should_list_deleted_instances_as_such_and_not_find_them() {
         let instances = Instances::default();
-        instances.create(config()).await.unwrap();
-        instances.create(config()).await.unwrap();
+        instances.create(config(), None).await.unwrap();
+        instances.create(config(), None).await.unwrap();
         instances.delete("0").await.unwrap();
         assert_eq!(instances.list(), ["Deleted", "Available"]);
         for unknown in ["0", "2", "-1", "", "x", "18446744073709551616"] {
@@ -183,8 +237,10 @@ mod tests {
         };
         config.initial_time = delay(u64::MAX);
         let instances = Instances::default();
-        assert!(instances.create(config.clone()).await.unwrap_err().into_parts().1.contains("artificial_delay_ms"));
+        assert!(
+            instances.create(config.clone(), None).await.unwrap_err().into_parts().1.contains("artificial_delay_ms")
+        );
         config.initial_time = delay(3_600_000);
-        assert!(instances.create(config).await.is_ok());
+        assert!(instances.create(config, None).await.is_ok());
     }
 }

@@ -1,5 +1,7 @@
 //! Networks that are saved and read back: nothing may be lost, and both must go on in the same way.
 
+use std::fs;
+
 use candid::{Decode, Encode, Principal};
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, CanisterSettings, EnvironmentVariable, InstallCodeArgs,
@@ -371,4 +373,102 @@ fn should_refuse_a_state_of_subnets_with_other_keys() {
     network.order.swap(0, 1);
     let error = reload(&mut network, &folder).unwrap_err();
     assert!(matches!(&error, StateError::Unusable { .. }), "{error}");
+}
+
+/// Reads a saved network and tells whether that failed with an error that names the file.
+fn refuses(folder: &Folder, file: &str) -> bool {
+    let opened = Store::open(&folder.0).and_then(|(mut store, loaded)| {
+        let Some(loaded) = loaded else { return Ok(None) };
+        Network::restore(&test_config(Vec::new()), &mut store, &loaded).map(Some)
+    });
+    match opened {
+        Ok(_) => false,
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains(file), "{file}: {text}");
+            true
+        }
+    }
+}
+
+#[test]
+fn should_refuse_every_file_that_was_cut_or_changed_by_its_name() {
+    let folder = Folder::new("damaged");
+    let (mut network, ids) = world();
+    for number in 0..3 {
+        take(&mut network, &ids, &Step::Chunk { canister: 0, byte: number });
+        take(&mut network, &ids, &Step::Count { keeper: 2 });
+    }
+    take(&mut network, &ids, &Step::Snapshot { canister: 2 });
+    drop(reload(&mut network, &folder).unwrap());
+    let files = ["manifest.cbor", "state-1.cbor", "pack-1.bin"];
+    for name in files {
+        let path = folder.0.join(name);
+        let good = fs::read(&path).unwrap();
+        for place in (0..good.len()).step_by(good.len() / 97 + 1) {
+            let mut changed = good.clone();
+            changed[place] ^= 0x10;
+            fs::write(&path, changed).unwrap();
+            assert!(refuses(&folder, name), "byte {place} of {name}");
+            fs::write(&path, &good[..place]).unwrap();
+            assert!(refuses(&folder, name), "{place} bytes of {name}");
+        }
+        fs::write(&path, [good.as_slice(), b"more"].concat()).unwrap();
+        assert!(refuses(&folder, name), "{name} with more");
+        fs::remove_file(&path).unwrap();
+        assert!(refuses(&folder, name), "no {name}");
+        fs::write(&path, good).unwrap();
+    }
+    assert_eq!(everything(&mut network), everything(&mut load(&folder).unwrap()));
+}
+
+#[test]
+fn should_write_all_of_it_again_after_writing_failed() {
+    let folder = Folder::new("again");
+    let (mut network, ids) = world();
+    let (mut store, _) = Store::open(&folder.0).unwrap();
+    store.write(&network.capture(), false).unwrap();
+    let saved = everything(&mut network);
+    // Something is in the way of the new pack, then of the new state.
+    for name in ["pack-2.bin.part", "state-2.cbor.part"] {
+        update(&mut network, ids[2], "step", vec![]).unwrap();
+        let obstacle = folder.0.join(name);
+        fs::create_dir(&obstacle).unwrap();
+        let error = store.write(&network.capture(), false).unwrap_err();
+        assert!(matches!(error, StateError::Io { .. }), "{error}");
+        fs::remove_dir(obstacle).unwrap();
+    }
+    drop(store);
+    let (mut store, loaded) = Store::open(&folder.0).unwrap();
+    let mut copy = Network::restore(&test_config(Vec::new()), &mut store, &loaded.unwrap()).unwrap();
+    assert_eq!(everything(&mut copy), saved, "what was saved before is there");
+    for _ in 0..2 {
+        update(&mut copy, ids[2], "step", vec![]).unwrap();
+    }
+    store.write(&copy.capture(), false).unwrap();
+    drop(store);
+    assert_eq!(everything(&mut copy), everything(&mut load(&folder).unwrap()));
+}
+
+#[test]
+fn should_keep_few_packs_and_little_that_is_out_of_use() {
+    let folder = Folder::new("packs-of-a-network");
+    let (mut network, ids) = world();
+    let (mut store, _) = Store::open(&folder.0).unwrap();
+    let mut most = 0;
+    for number in 0..100 {
+        // Each canister changes at times of its own, so pieces of all ages are in use.
+        update(&mut network, ids[2 + number % 2], "step", vec![]).unwrap();
+        if number % 3 == 0 {
+            take(&mut network, &ids, &Step::Chunk { canister: number % 4, byte: number as u8 });
+        }
+        store.write(&network.capture(), false).unwrap();
+        let packs = fs::read_dir(&folder.0)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("pack-"));
+        most = most.max(packs.count());
+    }
+    assert!((2..=33).contains(&most), "{most} packs");
+    drop(store);
+    assert_eq!(everything(&mut network), everything(&mut load(&folder).unwrap()));
 }
