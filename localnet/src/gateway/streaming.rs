@@ -181,7 +181,7 @@ impl Pieces for Ranges {
             return Ok(None);
         }
         self.allowance.take_call()?;
-        let request = self.exchange.request.from_byte(self.fetched);
+        let request = self.exchange.request.for_rest(self.fetched);
         let answer = self.exchange.query(&request).await?;
         if answer.streaming.is_some() || answer.upgrade {
             return Err(Refusal::MalformedAnswer("a part of the body wants to be streamed or upgraded".to_owned()));

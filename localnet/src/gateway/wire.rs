@@ -22,6 +22,8 @@ use serde_bytes::ByteBuf;
 const DECODING_QUOTA: usize = 100_000_000;
 /// Work that decoding streaming tokens and skipping what is unknown may cost, in the same measure.
 const SKIPPING_QUOTA: usize = 1_000_000;
+/// How deep the value of a token may be nested. Deeper ones would take much stack when they are encoded or dropped.
+const MAX_TOKEN_DEPTH: usize = 64;
 /// The header that only the way to the gateway is concerned with.
 const REQUEST_ID: &str = "x-request-id";
 const IDENTITY: &str = "identity";
@@ -46,7 +48,7 @@ impl Request {
     }
 
     /// Returns the same request for what comes from a byte on.
-    pub(super) fn from_byte(&self, first: u64) -> Self {
+    pub(super) fn for_rest(&self, first: u64) -> Self {
         let mut request = self.clone();
         request.headers.push(("Range".to_owned(), format!("bytes={first}-")));
         request
@@ -139,9 +141,32 @@ pub(super) struct Streaming {
 pub(super) struct Token(IDLValue);
 
 impl Token {
+    /// Takes a value that the canister gave.
+    ///
+    /// # Errors
+    /// When it is nested too deep.
+    fn new(value: IDLValue) -> Result<Self, String> {
+        if is_deeper(&value, MAX_TOKEN_DEPTH) {
+            return Err(format!("a streaming token is nested deeper than {MAX_TOKEN_DEPTH}"));
+        }
+        Ok(Self(value))
+    }
+
     /// Encodes the argument of a streaming callback.
     pub(super) fn encode(&self) -> Result<Vec<u8>, candid::Error> {
         IDLArgs::new(std::slice::from_ref(&self.0)).to_bytes()
+    }
+}
+
+/// Tells whether values are nested deeper than a limit. It looks no deeper itself.
+fn is_deeper(value: &IDLValue, limit: usize) -> bool {
+    let Some(below) = limit.checked_sub(1) else { return true };
+    match value {
+        IDLValue::Opt(inner) => is_deeper(inner, below),
+        IDLValue::Vec(items) => items.iter().any(|item| is_deeper(item, below)),
+        IDLValue::Record(fields) => fields.iter().any(|field| is_deeper(&field.val, below)),
+        IDLValue::Variant(VariantValue(chosen, _)) => is_deeper(&chosen.val, below),
+        _ => false,
     }
 }
 
@@ -230,7 +255,7 @@ impl Streaming {
             if id == idl_hash("callback") {
                 callback = Some(val);
             } else if id == idl_hash("token") {
-                token = Some(Token(val));
+                token = Some(Token::new(val)?);
             }
         }
         match (callback, token) {
@@ -248,7 +273,8 @@ impl Piece {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let raw: Option<RawPiece> = decode_one_with_config(bytes, &decoding()).map_err(|error| error.to_string())?;
         let raw = raw.ok_or("the streaming callback gave no record with a body")?;
-        Ok(Self { body: raw.body.into_vec(), next: raw.token.map(|token| Token(token.0)) })
+        let next = raw.token.map(|token| Token::new(token.0)).transpose()?;
+        Ok(Self { body: raw.body.into_vec(), next })
     }
 }
 
@@ -330,7 +356,7 @@ mod tests {
         assert!(!request(&[("ranges", "x")]).asks_for_range());
         assert!(request(&[("range", "bytes=1-2")]).asks_for_range());
         assert!(request(&[("if-range", "etag")]).asks_for_range());
-        assert_eq!(request(&[]).from_byte(5).headers, [("Range".to_owned(), "bytes=5-".to_owned())]);
+        assert_eq!(request(&[]).for_rest(5).headers, [("Range".to_owned(), "bytes=5-".to_owned())]);
     }
 
     #[test]
@@ -393,6 +419,54 @@ mod tests {
         bytes.extend([0x80, 0x80, 0x80, 0x80, 0x01]);
         assert!(Answer::decode(&bytes).is_err());
         assert!(Piece::decode(&bytes).is_err());
+    }
+
+    /// A piece whose token is so many options within each other.
+    fn nested(depth: usize) -> Vec<u8> {
+        let mut bytes = b"DIDL\x03\x6c\x02".to_vec();
+        for (name, type_index) in [("token", 2), ("body", 1)] {
+            let mut id = u64::from(idl_hash(name));
+            while id >= 0x80 {
+                bytes.push((id & 0x7f) as u8 | 0x80);
+                id >>= 7;
+            }
+            bytes.extend([id as u8, type_index]);
+        }
+        bytes.extend(b"\x6d\x7b\x6e\x02\x01\x00");
+        bytes.extend(vec![1; depth]);
+        bytes.extend([0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn should_bound_how_deep_tokens_are_nested() {
+        assert!(idl_hash("token") < idl_hash("body"), "fields are in the order of their hashes");
+        // The outermost option is that of the field, and the innermost holds nothing.
+        assert!(Piece::decode(&nested(MAX_TOKEN_DEPTH)).unwrap().next.unwrap().encode().is_ok());
+        assert!(Piece::decode(&nested(MAX_TOKEN_DEPTH + 1)).unwrap_err().contains("nested"));
+        assert!(Piece::decode(&nested(100)).unwrap_err().contains("nested"));
+        assert!(Piece::decode(&nested(2 << 20)).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn should_survive_what_canisters_make_of_answers(at in 0_usize..200, byte: u8, cut in 0_usize..200) {
+            let callback = AnyFunction(Func { principal: Principal::from_slice(&[3; 10]), method: "more".to_owned() });
+            let mut bytes = encode_one(CanisterAnswer {
+                status_code: 200,
+                headers: vec![("a".to_owned(), "b".to_owned())],
+                body: b"begin".to_vec(),
+                upgrade: Some(true),
+                streaming_strategy: Some(Strategy::Callback { callback, token: some_token() }),
+                unknown: 9,
+            })
+            .unwrap();
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            let _ = Answer::decode(&bytes);
+            let _ = Answer::decode(&bytes[..cut % length]);
+            let _ = Piece::decode(&bytes);
+        }
     }
 
     #[test]

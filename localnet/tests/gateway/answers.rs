@@ -148,6 +148,10 @@ fn should_serve_head_and_answer_preflights_itself() {
     let head = site.request(Method::HEAD, &site.raw_host(), "/").send().unwrap();
     assert_eq!((head.status().as_u16(), head.headers()["x-a"].to_str().unwrap()), (200, "1"));
     assert_eq!(head.text().unwrap(), "");
+    // Without a body only the canister knows how long it would be.
+    site.serve(&answer(200, &[("content-length", "1234")], b""));
+    let head = site.request(Method::HEAD, &site.raw_host(), "/").send().unwrap();
+    assert_eq!(head.headers()["content-length"], "1234");
     for path in ["/", "/api/v2/status"] {
         let preflight = site
             .request(Method::OPTIONS, &site.host(), path)
@@ -201,4 +205,25 @@ fn should_cut_clients_that_speak_no_http() {
     stream.read_to_string(&mut rest).unwrap();
     assert!(rest.starts_with("HTTP/1.1 400") && rest.contains("client_no_authority"), "{rest}");
     assert_eq!(site.get(&site.raw_host(), "/").text().unwrap(), "ok");
+}
+
+#[test]
+fn should_serve_many_clients_at_once() {
+    let site = Site::start();
+    site.serve(&answer(200, &[], b"ok"));
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let client = Client::new();
+                    for _ in 0..10 {
+                        let url = format!("http://127.0.0.1:{}/?canisterId={}", site.port, site.canister);
+                        let host = site.raw_host();
+                        assert_eq!(client.get(url).header("host", host).send().unwrap().text().unwrap(), "ok");
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+    });
 }
