@@ -23,6 +23,7 @@ mod connections;
 mod exchange;
 mod refusal;
 mod registry;
+mod shape;
 mod streaming;
 mod target;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use flate2::read::{DeflateDecoder, GzDecoder};
 use ic_http_certification::{CERTIFICATE_HEADER_NAME, HttpRequest, HttpResponse};
 use ic_response_verification::{MIN_VERIFICATION_VERSION, verify_request_response_pair};
 
-use super::wire::Request;
+use super::{shape, wire::Request};
 
 /// How far the time of a certificate may be from the clock, before or after.
 pub(super) const MAX_CERTIFICATE_TIME_OFFSET: Duration = Duration::from_secs(300);
@@ -51,6 +51,7 @@ pub(super) fn verify(
     now: SystemTime,
     root_key: &[u8],
 ) -> Result<Trusted, String> {
+    shape::check(response.headers)?;
     if !is_v2(response.headers) && unpacks_beyond(response.body, encoding(response.headers), MAX_UNPACKED_BYTES) {
         return Err(format!("the body has more than {MAX_UNPACKED_BYTES} bytes when unpacked"));
     }
@@ -74,12 +75,23 @@ pub(super) fn verify(
         root_key,
         MIN_VERIFICATION_VERSION,
     )
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| with_causes(&error))?;
     Ok(match (info.verification_version, info.response) {
         (..=1, _) => Trusted::V1,
         (_, Some(certified)) => Trusted::Certified(certified.headers),
         (_, None) => Trusted::Skipped,
     })
+}
+
+/// Writes an error with what caused it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn value<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -123,6 +135,32 @@ mod tests {
         assert!(unpacks_beyond(&packed, Some("gzip"), 9_999));
         assert!(!unpacks_beyond(&packed, None, 9_999));
         assert!(!unpacks_beyond(b"not gzip", Some("gzip"), 1));
+    }
+
+    #[test]
+    fn should_survive_headers_as_deep_as_is_allowed() {
+        let request = Request {
+            method: axum::http::Method::GET,
+            url: "/".to_owned(),
+            headers: vec![],
+            body: axum::body::Bytes::new(),
+        };
+        // The deepest tree, and a certificate with the deepest one: neither is signed.
+        let mut tree = b"\x83\x02\x40".repeat(254);
+        tree.extend(b"\x81\x00");
+        let mut certificate = b"\xa2\x64tree".to_vec();
+        certificate.extend(&tree[3..]);
+        certificate.extend(b"\x69signature\x40");
+        let encode = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        let value = format!("certificate=:{}:, tree=:{}:, version=1", encode(&certificate), encode(&tree));
+        assert!(shape::check(&[("IC-Certificate".to_owned(), value.clone())]).is_ok());
+        let verified = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+            let headers = [("IC-Certificate".to_owned(), value)];
+            let response = Response { status: StatusCode::OK, headers: &headers, body: b"x" };
+            verify(Principal::anonymous(), &request, response, SystemTime::now(), &[0; 133])
+        });
+        let error = verified.unwrap().join().unwrap().unwrap_err();
+        assert!(error.contains("time"), "it was parsed: {error}");
     }
 
     #[test]
