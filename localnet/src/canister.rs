@@ -195,8 +195,6 @@ pub(crate) enum ChangeDetails {
     LoadSnapshot(LoadedSnapshot),
     /// The controllers changed.
     ControllersChange(Vec<Principal>),
-    /// Controllers or environment variables changed: new controllers if they did, hash of the new variables if they did.
-    SettingsChange(Option<Vec<Principal>>, Option<[u8; 32]>),
 }
 
 /// How code was installed.
@@ -429,14 +427,15 @@ impl Canister {
         self.settings.controllers.contains(principal)
     }
 
-    /// Returns bytes of memory that are neither heap nor stable memory: code, custom sections, history, chunks,
+    /// Returns bytes of memory that are neither heap nor stable memory: code, metadata, globals, history, chunks,
     /// snapshots and logs.
     pub(crate) fn other_memory(&self) -> u64 {
         let module = self.module().map_or(0, |module| module.memory_bytes());
         let chunks = (self.chunks.len() * CHUNK_BYTES) as u64;
         let snapshots: u64 = self.snapshots.values().map(|snapshot| snapshot.size).sum();
         let history: u64 = self.history.recent.iter().map(Change::bytes).sum();
-        module + chunks + snapshots + history
+        let logs: usize = self.logs.iter().map(LogRecord::bytes).sum();
+        module + chunks + snapshots + history + logs as u64
     }
 
     /// Returns all bytes of memory that the canister pays for.
@@ -501,7 +500,6 @@ impl Change {
             ChangeDetails::Creation(controllers, _) | ChangeDetails::ControllersChange(controllers) => {
                 controllers.len()
             }
-            ChangeDetails::SettingsChange(controllers, _) => controllers.as_ref().map_or(0, Vec::len),
             _ => 0,
         };
         (size_of::<Self>() + controllers * size_of::<Principal>()) as u64

@@ -33,6 +33,8 @@ pub(crate) const MAX_CODE_SECTION: usize = 12 << 20;
 pub(crate) const MAX_FUNCTIONS: usize = 50_000;
 /// Most globals in a module.
 pub(crate) const MAX_GLOBALS: usize = 1_000;
+/// What a global counts for in memory, whatever its type.
+pub(crate) const GLOBAL_BYTES: usize = 32;
 /// Most `icp:` custom sections in a module.
 pub(crate) const MAX_CUSTOM_SECTIONS: usize = 16;
 /// Largest sum of `icp:` custom section names and contents.

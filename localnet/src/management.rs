@@ -60,6 +60,9 @@ pub(crate) enum Target {
     CallersSubnet,
 }
 
+/// Methods that administrators of a subnet call as users. No subnet here has administrators.
+const FOR_ADMINISTRATORS: [&str; 2] = ["canister_metrics", "list_canisters"];
+
 /// Executes a management call on the subnet it was routed to.
 ///
 /// The second value is the number of instructions it used, which count for the round; what they and the call cost is
@@ -94,7 +97,13 @@ pub(crate) fn answer_raw_rand(subnet: &mut Subnet, _call: &ManagementCall) -> An
 /// What the sender is told: the method does not exist or is for canisters only, the canister does not exist, or the
 /// sender does not control it.
 pub(crate) fn accept_ingress(subnet: &Subnet, call: &Call) -> UserResult<()> {
-    let arguments = Arguments::decode(&call.method, &call.payload)?;
+    let arguments = Arguments::decode(&call.method, &call.payload).map_err(|refusal| match refusal {
+        // Whether the network has them or not, they are for canisters.
+        Refusal::UnsupportedMethod { method } if !FOR_ADMINISTRATORS.contains(&method) => {
+            Refusal::OnlyCanisters { method }
+        }
+        refusal => refusal,
+    })?;
     Ok(authorization::accept_ingress(subnet, &call.sender, &arguments)?)
 }
 

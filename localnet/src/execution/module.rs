@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     error::{ErrorCode, UserError, UserResult},
-    limits::instructions::{COMPILE_BASE, COMPILE_PER_INSTRUCTION},
+    limits::{
+        GLOBAL_BYTES,
+        instructions::{COMPILE_BASE, COMPILE_PER_INSTRUCTION},
+    },
 };
 
 /// How a method is called.
@@ -180,11 +183,21 @@ impl CompiledModule {
         self.uploaded.len()
     }
 
-    /// Returns the bytes of memory that the code and its custom sections count for.
+    /// Returns the bytes of memory that the code counts for: as it was uploaded, its metadata, its globals.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let sections: usize =
-            self.facts.custom_sections.iter().map(|section| section.name.len() + section.content.len()).sum();
-        (self.uploaded.len() + sections) as u64
+        self.uploaded.len() as u64 + self.metadata_bytes() + self.global_bytes()
+    }
+
+    /// Returns the bytes that metadata counts for: name, content, and one byte for who may read it.
+    pub(crate) fn metadata_bytes(&self) -> u64 {
+        let bytes = |section: &CustomSection| section.name.len() + section.content.len() + 1;
+        self.facts.custom_sections.iter().map(bytes).sum::<usize>() as u64
+    }
+
+    /// Returns the bytes that globals count for. Besides those that the module can change there is the counter of
+    /// instructions, which the replica adds to every module.
+    pub(crate) fn global_bytes(&self) -> u64 {
+        ((self.facts.mutable_globals.len() + 1) * GLOBAL_BYTES) as u64
     }
 
     /// Returns the instructions that compiling costs: a base and 6000 for each Wasm instruction.

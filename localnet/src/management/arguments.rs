@@ -128,10 +128,12 @@ impl Arguments {
             "upload_canister_snapshot_metadata" => Self::UploadSnapshotMetadata(decode(payload)?),
             "upload_canister_snapshot_data" => Self::UploadSnapshotData(decode(payload)?),
             "fetch_canister_logs" => Self::FetchLogs(decode(payload)?),
-            _ if UNSUPPORTED_METHODS.contains(&method) => {
-                return Err(Refusal::UnsupportedMethod { method: method.to_string() });
+            _ => {
+                return Err(match UNSUPPORTED_METHODS.into_iter().find(|known| *known == method) {
+                    Some(method) => Refusal::UnsupportedMethod { method },
+                    None => Refusal::UnknownMethod { method: method.to_string() },
+                });
             }
-            _ => return Err(Refusal::UnknownMethod { method: method.to_string() }),
         };
         if let Some(settings) = arguments.settings() {
             check_list_lengths(settings)?;
@@ -294,7 +296,7 @@ mod tests {
         assert_eq!(unknown, Refusal::UnknownMethod { method: "fly".to_string() });
         for method in UNSUPPORTED_METHODS {
             let refused = Arguments::decode(method, NO_ARGUMENTS).expect_err("it is not supported");
-            assert_eq!(refused, Refusal::UnsupportedMethod { method: method.to_string() });
+            assert_eq!(refused, Refusal::UnsupportedMethod { method });
             assert_eq!(code(target(method, NO_ARGUMENTS)), ErrorCode::CanisterMethodNotFound);
         }
     }

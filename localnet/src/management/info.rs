@@ -40,13 +40,13 @@ fn change(change: &Change) -> wire::Change {
                 })
             }
         },
-        details: details(&change.details),
+        details: Some(details(&change.details)),
     }
 }
 
-/// Shows what changed, as far as the interface has words for it: of environment variables alone it does not tell.
-fn details(details: &ChangeDetails) -> Option<wire::ChangeDetails> {
-    Some(match details {
+/// Shows what changed.
+fn details(details: &ChangeDetails) -> wire::ChangeDetails {
+    match details {
         ChangeDetails::Creation(controllers, hash) => wire::ChangeDetails::Creation(wire::CreationRecord {
             controllers: controllers.clone(),
             environment_variables_hash: hash.map(Vec::from),
@@ -73,11 +73,10 @@ fn details(details: &ChangeDetails) -> Option<wire::ChangeDetails> {
                 wire::SnapshotSource::TakenFromCanister(candid::Reserved)
             },
         }),
-        ChangeDetails::ControllersChange(controllers) | ChangeDetails::SettingsChange(Some(controllers), _) => {
+        ChangeDetails::ControllersChange(controllers) => {
             wire::ChangeDetails::ControllersChange(wire::ControllersChangeRecord { controllers: controllers.clone() })
         }
-        ChangeDetails::SettingsChange(None, _) => return None,
-    })
+    }
 }
 
 /// Answers `canister_metadata`: one custom section of the module.
@@ -187,15 +186,14 @@ mod tests {
                 owner: Some(user(6)),
                 uploaded: true,
             }),
-            ChangeDetails::SettingsChange(Some(vec![user(2)]), Some([1; 32])),
-            ChangeDetails::SettingsChange(None, Some([1; 32])),
+            ChangeDetails::ControllersChange(vec![user(2)]),
         ];
         for details in kinds {
             let origin = ChangeOrigin::Canister(id, None);
             world.canister(id).history.record(Change { time: NOW, version: 9, origin, details });
         }
         let shown: Vec<_> =
-            ask(&mut world, id, Some(5)).recent_changes.into_iter().map(|change| change.details).collect();
+            ask(&mut world, id, Some(4)).recent_changes.into_iter().map(|change| change.details).collect();
         assert_eq!(shown[0], Some(wire::ChangeDetails::CodeUninstall));
         let deployment =
             wire::CodeDeploymentRecord { mode: wire::CodeDeploymentMode::Reinstall, module_hash: vec![3; 32] };
@@ -204,7 +202,6 @@ mod tests {
         assert_eq!((loaded.from_canister_id, loaded.canister_version), (Some(user(6)), 4));
         let change = wire::ControllersChangeRecord { controllers: vec![user(2)] };
         assert_eq!(shown[3], Some(wire::ChangeDetails::ControllersChange(change)));
-        assert_eq!(shown[4], None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) enum Refusal {
     #[error("Management canister has no method '{method}'")]
     UnknownMethod { method: String },
     #[error("Management canister method '{method}' is not supported on this network")]
-    UnsupportedMethod { method: String },
+    UnsupportedMethod { method: &'static str },
     #[error("Query method {method} not found.")]
     UnknownQueryMethod { method: String },
     #[error("Error decoding candid: {reason}")]
@@ -243,6 +243,8 @@ impl Refusal {
             | Self::EnvironmentVariableValueTooLong { .. }
             | Self::SliceOutOfBounds { .. }
             | Self::SliceTooLarge { .. }
+            | Self::SnapshotMetadataOutOfRange { .. }
+            | Self::SnapshotNotWholePages { .. }
             | Self::SnapshotInconsistent { .. } => ErrorCode::InvalidManagementPayload,
             Self::OnlyCanisters { .. }
             | Self::OnlyAsQuery
@@ -266,9 +268,7 @@ impl Refusal {
             | Self::TooManyChunkHashes { .. }
             | Self::ChunkHashInvalid { .. }
             | Self::ChunkNotFound { .. }
-            | Self::ModuleHashMismatch { .. }
-            | Self::SnapshotMetadataOutOfRange { .. }
-            | Self::SnapshotNotWholePages { .. } => ErrorCode::CanisterContractViolation,
+            | Self::ModuleHashMismatch { .. } => ErrorCode::CanisterContractViolation,
             Self::IngressByStranger { .. } | Self::NotController { .. } | Self::DeleteSelf { .. } => {
                 ErrorCode::CanisterInvalidController
             }

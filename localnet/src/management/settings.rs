@@ -171,11 +171,8 @@ pub(super) fn update(
     let reservation = change.check(canister, &subnet_use)?;
     reserve(canister, reservation);
     canister.version += 1;
-    let details = match (change.controllers.clone(), change.environment_variables_hash()) {
-        (None, None) => None,
-        (Some(controllers), None) => Some(ChangeDetails::ControllersChange(controllers)),
-        (controllers, hash) => Some(ChangeDetails::SettingsChange(controllers, hash)),
-    };
+    // Of other settings the history says nothing, not even of environment variables.
+    let details = change.controllers.clone().map(ChangeDetails::ControllersChange);
     change.apply(&mut canister.settings);
     // The lower of an old and a new limit holds from now on.
     canister.print(now, []);
@@ -288,7 +285,7 @@ mod tests {
         assert_eq!(canister.settings.snapshot_visibility, Viewers::Controllers);
         assert_eq!(canister.settings.controllers, [user(1)]);
         assert_eq!(canister.version, 1);
-        assert_eq!(canister.history.total, 1, "only controllers and environment variables are history");
+        assert_eq!(canister.history.total, 1, "only controllers are history");
     }
 
     #[test]
@@ -372,8 +369,7 @@ mod tests {
         assert!(update(&mut world, user(1), id, set(["b", "a"])).is_ok());
         let expected = [("a".to_string(), "A".to_string()), ("b".to_string(), "B".to_string())];
         assert_eq!(world.canister(id).settings.environment_variables.as_slice(), expected);
-        let hash = hash_environment_variables(&expected);
-        assert_eq!(world.canister(id).history.recent[1].details, ChangeDetails::SettingsChange(None, Some(hash)));
+        assert_eq!(world.canister(id).history.total, 1, "the history says nothing of environment variables");
         assert_eq!(code(update(&mut world, user(1), id, set(["a", "a"]))), ErrorCode::InvalidManagementPayload);
     }
 

@@ -43,7 +43,8 @@ pub(super) fn take(
         certified_data: canister.certified_data.clone(),
         global_timer: canister.global_timer,
         low_memory_hook_due: canister.low_memory_hook_due,
-        size: sandbox.module().memory_bytes()
+        // Metadata is in the module, and does not count again as it does in a canister that runs.
+        size: sandbox.module().memory_bytes() - sandbox.module().metadata_bytes()
             + sandbox.heap_bytes()
             + sandbox.stable().bytes()
             + (canister.chunks.len() * CHUNK_BYTES) as u64

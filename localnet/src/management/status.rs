@@ -91,16 +91,12 @@ fn definite_settings(settings: &Settings) -> wire::DefiniteCanisterSettings {
 fn memory_metrics(canister: &Canister) -> wire::MemoryMetrics {
     let sandbox = canister.sandbox.as_ref();
     let module = canister.module();
-    let custom_sections: u64 = module.map_or(0, |module| {
-        module.custom_sections().iter().map(|section| (section.name.len() + section.content.len()) as u64).sum()
-    });
-    let code = module.map_or(0, |module| module.memory_bytes());
     wire::MemoryMetrics {
         wasm_memory_size: Nat::from(sandbox.map_or(0, |sandbox| sandbox.heap_bytes())),
         stable_memory_size: Nat::from(sandbox.map_or(0, |sandbox| sandbox.stable().bytes())),
-        global_memory_size: Nat::from(0u64),
-        wasm_binary_size: Nat::from(code.saturating_sub(custom_sections)),
-        custom_sections_size: Nat::from(custom_sections),
+        global_memory_size: Nat::from(module.map_or(0, |module| module.global_bytes())),
+        wasm_binary_size: Nat::from(module.map_or(0, |module| module.uploaded_bytes())),
+        custom_sections_size: Nat::from(module.map_or(0, |module| module.metadata_bytes())),
         canister_history_size: Nat::from(canister.history.recent.iter().map(Change::bytes).sum::<u64>()),
         wasm_chunk_store_size: Nat::from(canister.chunks.len() * CHUNK_BYTES),
         snapshots_size: Nat::from(canister.snapshots.values().map(|snapshot| snapshot.size).sum::<u64>()),

@@ -199,7 +199,7 @@ fn should_tell_what_a_module_has() {
     assert!(module.has_entry(&update("u")) && !module.has_entry(&update("q")));
     assert!(!module.has_entry(&Entry::Start) && !module.has_entry(&Entry::Init));
     assert_eq!(module.uploaded_bytes(), wasm.len());
-    assert_eq!(module.memory_bytes(), wasm.len() as u64 + 8);
+    assert_eq!(module.memory_bytes(), wasm.len() as u64 + 9 + 32, "metadata and one global");
     assert_eq!(module.compile_instructions(), 20_000_000 + 6_000);
     assert_eq!(module.custom_sections().len(), 1);
 }

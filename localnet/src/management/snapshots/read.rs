@@ -7,7 +7,7 @@ use super::{charge_snapshot, find_own};
 use crate::{
     canister::{Snapshot, SnapshotCode},
     execution::{GlobalValue, StableMemory},
-    limits::{MAX_SNAPSHOT_SLICE, instructions},
+    limits::{CHUNK_BYTES, MAX_SNAPSHOT_SLICE, instructions},
     management::{
         authorization::{canister, canister_mut, check_snapshot_reader},
         memory::{Bill, SubnetUse},
@@ -81,10 +81,24 @@ pub(in crate::management) fn data(
 ) -> Result<wire::ReadCanisterSnapshotDataResult, Refusal> {
     let subnet_use = SubnetUse::of(subnet);
     check_snapshot_reader(canister(subnet, &args.canister_id)?, caller)?;
-    let chunk = slice(find_own(subnet, args.canister_id, &args.snapshot_id)?, &args.kind)?;
+    find_own(subnet, args.canister_id, &args.snapshot_id)?;
+    let bytes = requested_bytes(&args.kind)?;
+    // Paid for what is asked for, before it is known whether that is there.
     let canister = canister_mut(subnet, &args.canister_id)?;
-    charge_snapshot(canister, &subnet_use, instructions::SNAPSHOT_DATA_BASE + chunk.len() as u64, bill)?;
+    charge_snapshot(canister, &subnet_use, instructions::SNAPSHOT_DATA_BASE + bytes, bill)?;
+    let chunk = slice(find_own(subnet, args.canister_id, &args.snapshot_id)?, &args.kind)?;
     Ok(wire::ReadCanisterSnapshotDataResult { chunk })
+}
+
+/// Returns how many bytes are asked for; a chunk counts as a whole one.
+fn requested_bytes(kind: &wire::SnapshotDataKind) -> Result<u64, Refusal> {
+    let size = match kind {
+        wire::SnapshotDataKind::WasmModule { size, .. }
+        | wire::SnapshotDataKind::WasmMemory { size, .. }
+        | wire::SnapshotDataKind::StableMemory { size, .. } => *size,
+        wire::SnapshotDataKind::WasmChunk { .. } => return Ok(CHUNK_BYTES as u64),
+    };
+    if size > MAX_SNAPSHOT_SLICE { Err(Refusal::SliceTooLarge { size }) } else { Ok(size) }
 }
 
 fn slice(snapshot: &Snapshot, kind: &wire::SnapshotDataKind) -> Result<Vec<u8>, Refusal> {

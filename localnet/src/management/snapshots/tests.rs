@@ -361,7 +361,7 @@ fn should_refuse_an_upload_that_does_not_fit_together() {
         };
         let uploaded = begin(&mut world, &args).expect("the sizes are valid");
         let before = world.canister(id).version;
-        assert_eq!(code(load(&mut world, user(1), id, &uploaded)), ErrorCode::InvalidManagementPayload, "no module");
+        assert_eq!(code(load(&mut world, user(1), id, &uploaded)), ErrorCode::CanisterInvalidWasm, "no module");
         upload(&mut world, id, &uploaded, wire::SnapshotDataOffset::WasmModule { offset: 0 }, &module)
             .expect("it fits");
         let answer = load(&mut world, user(1), id, &uploaded);
@@ -414,10 +414,10 @@ fn should_bound_the_sizes_of_uploads() {
         change(&mut args, limit);
         assert!(begin(&mut world, &args).is_ok());
         change(&mut args, limit + step);
-        assert_eq!(code(begin(&mut world, &args)), ErrorCode::CanisterContractViolation);
+        assert_eq!(code(begin(&mut world, &args)), ErrorCode::InvalidManagementPayload);
     }
     let args = wire::UploadCanisterSnapshotMetadataArgs { wasm_memory_size: 1, ..nothing_in(id) };
-    assert_eq!(code(begin(&mut world, &args)), ErrorCode::CanisterContractViolation);
+    assert_eq!(code(begin(&mut world, &args)), ErrorCode::InvalidManagementPayload);
 }
 
 #[test]

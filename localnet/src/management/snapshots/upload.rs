@@ -11,8 +11,8 @@ use crate::{
     canister::{Canister, Chunks, Snapshot, SnapshotCode, UploadedCode},
     execution::{CompiledModule, GlobalValue, Memories, StableMemory, compile},
     limits::{
-        CHUNK_BYTES, MAX_CERTIFIED_DATA, MAX_CHUNKS, MAX_GLOBALS, MAX_STABLE_MEMORY, MAX_WASM, MAX_WASM64_HEAP,
-        instructions,
+        CHUNK_BYTES, GLOBAL_BYTES, MAX_CERTIFIED_DATA, MAX_CHUNKS, MAX_GLOBALS, MAX_STABLE_MEMORY, MAX_WASM,
+        MAX_WASM64_HEAP, instructions,
     },
     management::{
         arguments::UploadSnapshotDataArgs,
@@ -43,6 +43,7 @@ pub(in crate::management) fn metadata(
     let size = args.wasm_module_size
         + args.wasm_memory_size.min(MAX_WASM64_HEAP)
         + args.stable_memory_size.min(MAX_STABLE_MEMORY)
+        + (args.globals.len() * GLOBAL_BYTES) as u64
         + args.certified_data.len() as u64;
     let snapshot = Snapshot {
         taken_at: now,
@@ -66,7 +67,7 @@ pub(in crate::management) fn metadata(
         ),
         size,
     };
-    charge_snapshot(canister, &subnet_use, instructions::SNAPSHOT_DATA_BASE, bill)?;
+    charge_snapshot(canister, &subnet_use, instructions::SNAPSHOT_BASE + size, bill)?;
     grow(canister, &subnet_use, size, replaced_size)?;
     if let Some(id) = &args.replace_snapshot {
         canister.snapshots.remove(id);
@@ -126,7 +127,7 @@ pub(super) fn put_together(
     let mut bytes = vec![0; code.module_bytes as usize];
     code.module.read(0, &mut bytes);
     let inconsistent = |reason: String| Refusal::SnapshotInconsistent { reason };
-    let module = compile(&bytes).map_err(|error| inconsistent(error.description))?;
+    let module = compile(&bytes)?;
     charge_snapshot(canister, subnet_use, module.compile_instructions(), bill)?;
     let memories = Memories::from_parts(&module, code.stable, code.heap, code.globals)?
         .ok_or_else(|| inconsistent("heap and globals are not those of the module".to_string()))?;
