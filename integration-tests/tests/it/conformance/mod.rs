@@ -20,7 +20,22 @@ macro_rules! cases {
 mod world;
 
 mod calls;
+mod certification;
+mod chunks;
+mod cycles;
+mod environment;
+mod history;
+mod ingress;
+mod install;
 mod lifecycle;
+mod logs;
 mod messages;
 mod modes;
+mod queries;
+mod settings;
+mod snapshots;
+mod stable_memory;
+mod status;
+mod subnets;
+mod timers;
 mod traps;

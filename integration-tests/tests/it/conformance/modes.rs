@@ -264,9 +264,7 @@ cases! {
     should_offer_in_pre_upgrade_what_the_interface_says: "an upgrade's begin has no argument and no calls" => { check(PreUpgrade); }
     should_offer_in_updates_what_the_interface_says: "updates may do nearly everything" => { check(Update); }
     should_offer_in_replicated_queries_what_the_interface_says: "a query of all nodes may accept cycles, but not call" => { check(ReplicatedQuery); }
-    #[ignore = "data certificates are not made yet"]
     should_offer_in_queries_what_the_interface_says: "a query of one node has a certificate and no cycles" => { check(Query); }
-    #[ignore = "data certificates are not made yet"]
     should_offer_in_composite_queries_what_the_interface_says: "a composite query calls without cycles" => { check(CompositeQuery); }
     should_offer_in_reply_callbacks_what_the_interface_says: "a reply callback has a reply and refunded cycles" => { check(ReplyCallback); }
     should_offer_in_reject_callbacks_what_the_interface_says: "a reject callback has a message and no argument" => { check(RejectCallback); }
