@@ -160,7 +160,7 @@ mod tests {
             verify(Principal::anonymous(), &request, response, SystemTime::now(), &[0; 133])
         });
         let error = verified.unwrap().join().unwrap().unwrap_err();
-        assert!(error.contains("time"), "it was parsed: {error}");
+        assert!(error.contains("Time not found"), "it was parsed: {error}");
     }
 
     #[test]
