@@ -6,6 +6,8 @@ use anyhow::Context;
 use clap::Parser;
 
 mod figures;
+mod largest;
+mod stored;
 
 /// Prints one line per figure: `name value unit`.
 #[derive(Debug, Parser)]

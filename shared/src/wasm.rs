@@ -5,6 +5,7 @@
 //! a component, raw or in gzip. A valid module that breaks a rule of the Internet Computer has *obstacles*: it can be
 //! kept, but not run there.
 
+mod budget;
 mod functions;
 mod gzip;
 mod limits;
@@ -20,11 +21,12 @@ use std::borrow::Cow;
 
 use wasmparser::WasmFeatures;
 
-use self::{limits::MAX_CODE_SECTION_BYTES, survey::Survey};
 pub use self::{
+    budget::Budget,
     limits::{MAX_CUSTOM_SECTION_BYTES, MAX_CUSTOM_SECTIONS},
     obstacles::{MAX_OBSTACLE_TEXT_BYTES, MAX_OBSTACLES},
 };
+use self::{budget::Stop, limits::MAX_CODE_SECTION_BYTES, survey::Survey};
 use crate::{
     Hash,
     blob_store::{Encoding, InvalidModule, ModuleKind, Obstacle},
@@ -79,14 +81,15 @@ const RUNNABLE_FEATURES: WasmFeatures = WasmFeatures::WASM2
 /// # Errors
 /// [`InvalidModule`] when the bytes are neither Wasm nor Wasm in gzip, or break a rule of the Wasm specification.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, InvalidModule> {
-    inspect_hashed(bytes, Hash::of(bytes))
+    inspect_hashed(bytes, Hash::of(bytes), Budget::UNLIMITED)
 }
 
-/// Inspects a module as uploaded whose SHA-256 is known already, and so spares hashing a raw module again.
+/// Inspects a module as uploaded whose SHA-256 is known already, and so spares hashing a raw module again; gives up when
+/// the budget is used up.
 ///
 /// # Errors
-/// As [`inspect`].
-pub fn inspect_hashed(bytes: &[u8], module_hash: Hash) -> Result<Inspection, InvalidModule> {
+/// As [`inspect`], and [`InvalidModule::TooComplex`].
+pub fn inspect_hashed(bytes: &[u8], module_hash: Hash, budget: Budget<'_>) -> Result<Inspection, InvalidModule> {
     let (encoding, wasm) = if gzip::is_gzip(bytes) {
         (Encoding::Gzip, Cow::Owned(gzip::expand(bytes, MAX_RAW_MODULE_BYTES as usize)?))
     } else {
@@ -96,17 +99,18 @@ pub fn inspect_hashed(bytes: &[u8], module_hash: Hash) -> Result<Inspection, Inv
         return Err(InvalidModule::TooLarge { max: MAX_RAW_MODULE_BYTES });
     }
     let outline = structure::outline(&wasm)?;
-    let (obstacles, sections) = match outline.kind {
-        ModuleKind::Component => {
-            Survey::of(&wasm, WasmFeatures::default()).map_err(malformed)?;
-            (vec![Obstacle::Component], vec![])
-        }
-        ModuleKind::CoreModule => survey_core_module(&wasm, outline.code_section_bytes)?,
-    };
+    // Before the costly part, so that what is left of the budget is all for that.
     let raw_hash = match encoding {
         Encoding::Raw => module_hash,
         Encoding::Gzip => Hash::of(&wasm),
     };
+    let surveyed = match outline.kind {
+        ModuleKind::Component => {
+            Survey::of(&wasm, WasmFeatures::default(), budget).map(|_| (vec![Obstacle::Component], vec![]))
+        }
+        ModuleKind::CoreModule => survey_core_module(&wasm, outline.code_section_bytes, budget),
+    };
+    let (obstacles, sections) = surveyed.map_err(|stop| stop.into_invalid(budget))?;
     Ok(Inspection { encoding, kind: outline.kind, raw_size: wasm.len() as u64, raw_hash, obstacles, sections })
 }
 
@@ -114,18 +118,20 @@ pub fn inspect_hashed(bytes: &[u8], module_hash: Hash) -> Result<Inspection, Inv
 ///
 /// Nearly all modules need one pass, with the features of the Internet Computer only. The second pass, with all
 /// features, tells modules that are not valid from those that are only ahead of it.
-fn survey_core_module(wasm: &[u8], code_section_bytes: u64) -> Result<(Vec<Obstacle>, Vec<Section>), InvalidModule> {
+fn survey_core_module(
+    wasm: &[u8],
+    code_section_bytes: u64,
+    budget: Budget<'_>,
+) -> Result<(Vec<Obstacle>, Vec<Section>), Stop> {
     // Code beyond the limit is an obstacle in itself. It is the costly part, so it is gone through once.
     let runnable =
-        (code_section_bytes <= MAX_CODE_SECTION_BYTES).then(|| Survey::of(wasm, RUNNABLE_FEATURES)).transpose();
+        (code_section_bytes <= MAX_CODE_SECTION_BYTES).then(|| Survey::of(wasm, RUNNABLE_FEATURES, budget)).transpose();
+    let with_all = || Survey::of(wasm, WasmFeatures::default(), budget);
     let (survey, missing_feature) = match runnable {
         Ok(Some(survey)) => (survey, None),
-        Ok(None) => (Survey::of(wasm, WasmFeatures::default()).map_err(malformed)?, None),
-        Err(error) => (Survey::of(wasm, WasmFeatures::default()).map_err(malformed)?, Some(error)),
+        Ok(None) => (with_all()?, None),
+        Err(Stop::Invalid(error)) => (with_all()?, Some(error)),
+        Err(stop @ Stop::TooComplex { .. }) => return Err(stop),
     };
     Ok(survey.judge(code_section_bytes, missing_feature))
-}
-
-fn malformed(error: wasmparser::Error) -> InvalidModule {
-    InvalidModule::Malformed { offset: error.offset(), message: obstacles::bounded(error.message()) }
 }

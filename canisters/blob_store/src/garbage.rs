@@ -119,6 +119,7 @@ impl<M: Memory> State<M> {
     fn remove_module(&mut self, module_hash: &StoredHash) -> u64 {
         let record = self.retentions.remove(module_hash).expect("BUG: a condemned module has no record");
         self.header.count_condemned(record.condemned, false);
+        self.certificates.update(&self.retentions, module_hash);
         let module = self.modules.remove(module_hash).expect("BUG: a condemned module is missing");
         let freed = module.chunk_hashes().iter().map(|hash| self.chunks.unseal(hash)).sum();
         self.header.remove_chunk_bytes(freed);

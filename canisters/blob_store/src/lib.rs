@@ -9,19 +9,24 @@
 //! - what is not sealed is visible to its uploader only; what is sealed never changes;
 //! - a sealed module stays as long as a holder retains it, and for the grace period and a day longer;
 //! - a sealed module was hashed and validated as a whole in this canister;
+//! - what is certified is what is sealed;
 //! - every slot is either used by one chunk or in the list of free slots.
 
 pub mod access;
 mod accounts;
+mod certificates;
 mod chunks;
 pub mod garbage;
 mod header;
 pub mod holders;
+pub mod http;
 pub mod lifecycle;
 pub mod limits;
 pub mod listing;
 pub mod memory;
+pub mod metrics;
 mod modules;
+mod pages;
 pub mod reads;
 pub mod retain;
 mod retentions;
@@ -31,6 +36,7 @@ mod sessions;
 mod space;
 pub mod state;
 mod storable;
+mod tree;
 pub mod uploads;
 
 #[cfg(test)]

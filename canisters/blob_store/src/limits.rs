@@ -56,3 +56,7 @@ pub const MAX_REMOVED_PER_SLICE: u32 = 10;
 
 /// Modules that one call of `list_modules` looks at, whether or not they pass the filters.
 pub const MAX_MODULES_EXAMINED: u32 = 2_000;
+
+/// Instructions that hashing and validating a module may take: what a message has (40 billion), less what is needed to
+/// look at the clock and to seal the module.
+pub const MAX_COMMIT_INSTRUCTIONS: u64 = 38_000_000_000;

@@ -6,19 +6,29 @@ mod timers;
 
 use std::marker::PhantomData;
 
-use blob_store::{access::Caller, lifecycle, memory};
+use blob_store::{
+    access::Caller,
+    lifecycle,
+    limits::MAX_COMMIT_INSTRUCTIONS,
+    memory,
+    metrics::{self, Environment},
+};
 use candid::Principal;
 use depot_types::{
     Hash,
     blob_store::{
         BeginUploadArgs, BeginUploadError, BlobStoreArgs, BlobStoreStats, CommitUploadError, GarbageError,
-        GarbageReport, HolderError, ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage,
-        PutChunkArgs, PutChunkError, PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage,
-        Retention, UploadStatus, UploaderError,
+        GarbageReport, HolderError, HttpRequest, HttpResponse, ListModulesArgs, ListRetainedArgs, ModuleInfo,
+        ModuleMetadataArgs, ModulePage, PutChunkArgs, PutChunkError, PutChunkOk, ReadModuleArgs, ReadModuleError,
+        RetainError, RetainOk, RetainedPage, Retention, UploadStatus, UploaderError,
     },
+    wasm::Budget,
 };
 use ic_cdk::{
-    api::{accept_message, is_controller, msg_caller, msg_method_name, msg_reply, time},
+    api::{
+        accept_message, canister_cycle_balance, certified_data_set, data_certificate, instruction_counter,
+        is_controller, msg_caller, msg_method_name, msg_reply, time,
+    },
     stable::{WASM_PAGE_SIZE_IN_BYTES, stable_size},
 };
 use serde_bytes::ByteBuf;
@@ -52,7 +62,13 @@ fn apply(args: Option<BlobStoreArgs>) {
     if let Err(error) = lifecycle::apply(&mut memory::state().borrow_mut(), args) {
         ic_cdk::trap(error.to_string());
     }
+    certify();
     timers::start();
+}
+
+/// Certifies what is sealed now; called in the message that changed it.
+fn certify() {
+    certified_data_set(memory::state().borrow().certified_data());
 }
 
 /// Spares the store the cost of chunks that strangers send: a message that is not accepted costs nothing.
@@ -74,6 +90,7 @@ fn caller() -> Caller {
 async fn begin_upload(args: BeginUploadArgs) -> Result<UploadStatus, BeginUploadError> {
     let caller = caller();
     let answer = with_room(|| memory::state().borrow_mut().begin_upload(caller, time(), &args)).await;
+    certify();
     metered("begin_upload", answer)
 }
 
@@ -87,7 +104,9 @@ async fn put_chunk(args: PutChunkArgs) -> Result<PutChunkOk, PutChunkError> {
 #[ic_cdk::update]
 async fn commit_upload(module_hash: Hash) -> Result<ModuleInfo, CommitUploadError> {
     let caller = caller();
-    let answer = with_room(|| memory::state().borrow_mut().commit_upload(caller, time(), &module_hash)).await;
+    let budget = Budget { spent: &instruction_counter, max: MAX_COMMIT_INSTRUCTIONS };
+    let answer = with_room(|| memory::state().borrow_mut().commit_upload(caller, time(), &module_hash, budget)).await;
+    certify();
     metered("commit_upload", answer)
 }
 
@@ -136,6 +155,7 @@ fn stats() -> BlobStoreStats {
 async fn retain(module_hashes: Vec<Hash>) -> Result<RetainOk, RetainError> {
     let caller = msg_caller();
     let answer = with_room(|| memory::state().borrow_mut().retain(caller, &module_hashes)).await;
+    certify();
     metered("retain", answer)
 }
 
@@ -186,7 +206,26 @@ fn holders() -> Vec<Principal> {
 
 #[ic_cdk::update]
 fn collect_garbage() -> Result<GarbageReport, GarbageError> {
-    metered("collect_garbage", memory::state().borrow_mut().collect_garbage(caller(), time()))
+    let answer = memory::state().borrow_mut().collect_garbage(caller(), time());
+    certify();
+    metered("collect_garbage", answer)
+}
+
+#[ic_cdk::query]
+fn http_request(request: HttpRequest) -> HttpResponse {
+    let metrics = || {
+        let environment = Environment { cycles: canister_cycle_balance(), heap_bytes: heap_bytes() };
+        metrics::text(&stats(), environment)
+    };
+    memory::state().borrow().http_request(&request, data_certificate().as_deref(), metrics)
+}
+
+fn heap_bytes() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    let pages = core::arch::wasm32::memory_size(0) as u64;
+    #[cfg(not(target_arch = "wasm32"))]
+    let pages = 0;
+    pages * WASM_PAGE_SIZE_IN_BYTES
 }
 
 #[cfg(test)]

@@ -42,8 +42,11 @@ pub const UNRETAINED_MEMORY_ID: MemoryId = MemoryId::new(12);
 /// What each principal has sealed. Map of principal → `StoredAccount`.
 pub const ACCOUNTS_MEMORY_ID: MemoryId = MemoryId::new(13);
 
+/// Hashes of the tree of certificates. No structure: see `certificates.rs`.
+pub const CERTIFICATES_MEMORY_ID: MemoryId = MemoryId::new(14);
+
 /// All memories in use but that of the slots.
-pub(crate) const INDEX_MEMORY_IDS: [MemoryId; 13] = [
+pub(crate) const INDEX_MEMORY_IDS: [MemoryId; 14] = [
     HEADER_MEMORY_ID,
     UPLOADERS_MEMORY_ID,
     FREE_SLOTS_MEMORY_ID,
@@ -57,6 +60,7 @@ pub(crate) const INDEX_MEMORY_IDS: [MemoryId; 13] = [
     RETENTIONS_MEMORY_ID,
     UNRETAINED_MEMORY_ID,
     ACCOUNTS_MEMORY_ID,
+    CERTIFICATES_MEMORY_ID,
 ];
 
 /// Pages of 64 KiB by which a memory grows: 16 MiB. The manager has 32,768 such buckets, so it can address 512 GiB, more

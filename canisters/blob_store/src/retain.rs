@@ -12,6 +12,7 @@ use ic_stable_structures::Memory;
 
 use crate::{
     limits::CONDEMNED_NS,
+    pages,
     state::State,
     storable::{StoredHash, StoredHolder, StoredModule, StoredRetention},
 };
@@ -122,9 +123,11 @@ impl<M: Memory> State<M> {
         module: &StoredModule,
         since_ns: u64,
     ) -> StoredRetention {
-        let record = StoredRetention { references: 0, condemned: false, since_ns, certified: StoredHash::default() };
+        let certified = pages::certified(module_hash, module, None).digest();
+        let record = StoredRetention { references: 0, condemned: false, since_ns, certified };
         self.accounts.add(&module.sealed_by, module.size);
         self.put_retention(module_hash, record);
+        self.certificates.update(&self.retentions, module_hash);
         record
     }
 

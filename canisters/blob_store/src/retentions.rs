@@ -83,6 +83,14 @@ impl<M: Memory> Retentions<M> {
         self.queue.keys_range(first..=last).next().map(|key| key.module_hash())
     }
 
+    /// Returns modules and what is certified about them, in the order of hashes, between two hashes.
+    pub(crate) fn certified(
+        &self,
+        range: (Bound<StoredHash>, Bound<StoredHash>),
+    ) -> impl DoubleEndedIterator<Item = (StoredHash, StoredHash)> + use<'_, M> {
+        self.records.range(range).map(|entry| (*entry.key(), entry.value().certified))
+    }
+
     /// Notes down that a holder retains a module; returns false when it did already.
     pub(crate) fn add_reference(&mut self, holder: &Principal, module_hash: &Hash) -> bool {
         self.references.insert(UploadKey::new(holder, module_hash), ()).is_none()

@@ -5,7 +5,7 @@ use depot_types::{
     Hash,
     blob_store::{CommitUploadError, ModuleInfo},
     limits::CHUNK_BYTES,
-    wasm::{self, Inspection, Section},
+    wasm::{self, Budget, Inspection, Section},
 };
 use ic_stable_structures::Memory;
 use serde_bytes::{ByteArray, ByteBuf};
@@ -28,6 +28,7 @@ impl<M: Memory> State<M> {
         caller: Caller,
         now_ns: u64,
         module_hash: &Hash,
+        budget: Budget<'_>,
     ) -> Result<ModuleInfo, CommitUploadError> {
         if !self.may_upload(caller) {
             return Err(CommitUploadError::NotAllowed { caller: caller.principal });
@@ -45,7 +46,7 @@ impl<M: Memory> State<M> {
             return Err(CommitUploadError::MissingChunks { missing });
         }
         self.room.check(0).map_err(CommitUploadError::StorageFull)?;
-        let inspection = self.inspect(module_hash, &upload)?;
+        let inspection = self.inspect(module_hash, &upload, budget)?;
         // Nothing can go wrong from here on. The module refers to its chunks before the upload gives them up.
         for hash in upload.chunk_hashes() {
             self.chunks.seal(hash);
@@ -58,7 +59,12 @@ impl<M: Memory> State<M> {
     }
 
     /// Hashes and inspects the whole module, whose chunks are all there.
-    fn inspect(&self, module_hash: &Hash, upload: &StoredUpload) -> Result<Inspection, CommitUploadError> {
+    fn inspect(
+        &self,
+        module_hash: &Hash,
+        upload: &StoredUpload,
+        budget: Budget<'_>,
+    ) -> Result<Inspection, CommitUploadError> {
         let mut bytes = vec![0; upload.size as usize];
         for (hash, chunk) in upload.chunk_hashes().iter().zip(bytes.chunks_mut(CHUNK_BYTES as usize)) {
             self.chunks.load(hash, chunk);
@@ -67,7 +73,7 @@ impl<M: Memory> State<M> {
         if received != *module_hash {
             return Err(CommitUploadError::WrongModuleHash { expected: *module_hash, received });
         }
-        wasm::inspect_hashed(&bytes, received).map_err(CommitUploadError::InvalidModule)
+        wasm::inspect_hashed(&bytes, received, budget).map_err(CommitUploadError::InvalidModule)
     }
 }
 

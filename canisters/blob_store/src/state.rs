@@ -7,12 +7,14 @@ use ic_stable_structures::{Memory, StableBTreeMap, memory_manager::MemoryId};
 
 use crate::{
     accounts::Accounts,
+    certificates::Certificates,
     chunks::Chunks,
     header::Header,
     memory::{
-        ACCOUNTS_MEMORY_ID, CHUNKS_MEMORY_ID, EXPIRIES_MEMORY_ID, FREE_SLOTS_MEMORY_ID, HEADER_MEMORY_ID,
-        HOLDERS_MEMORY_ID, INDEX_MEMORY_IDS, METADATA_MEMORY_ID, MODULES_MEMORY_ID, REFERENCES_MEMORY_ID,
-        RETENTIONS_MEMORY_ID, SLOTS_MEMORY_ID, UNRETAINED_MEMORY_ID, UPLOADERS_MEMORY_ID, UPLOADS_MEMORY_ID,
+        ACCOUNTS_MEMORY_ID, CERTIFICATES_MEMORY_ID, CHUNKS_MEMORY_ID, EXPIRIES_MEMORY_ID, FREE_SLOTS_MEMORY_ID,
+        HEADER_MEMORY_ID, HOLDERS_MEMORY_ID, INDEX_MEMORY_IDS, METADATA_MEMORY_ID, MODULES_MEMORY_ID,
+        REFERENCES_MEMORY_ID, RETENTIONS_MEMORY_ID, SLOTS_MEMORY_ID, UNRETAINED_MEMORY_ID, UPLOADERS_MEMORY_ID,
+        UPLOADS_MEMORY_ID,
     },
     modules::Modules,
     retentions::Retentions,
@@ -25,7 +27,7 @@ use crate::{
 /// The layout of stable memory that this code writes.
 ///
 /// 1. The first one.
-/// 2. Settings in the header; holders, references, retentions and accounts. Taken over from layout 1 at once, but for
+/// 2. Settings in the header; holders, references, retentions, accounts and certificates. Taken over from layout 1 at once, but for
 ///    the records of modules, which are made little by little (`garbage.rs`).
 pub const LAYOUT_VERSION: u32 = 2;
 
@@ -39,6 +41,7 @@ pub struct State<M: Memory> {
     pub(crate) modules: Modules<M>,
     pub(crate) retentions: Retentions<M>,
     pub(crate) accounts: Accounts<M>,
+    pub(crate) certificates: Certificates<M>,
     pub(crate) room: Room<M>,
 }
 
@@ -84,6 +87,7 @@ impl<M: Memory> State<M> {
                 memory(REFERENCES_MEMORY_ID),
             ),
             accounts: Accounts::open(memory(ACCOUNTS_MEMORY_ID)),
+            certificates: Certificates::open(memory(CERTIFICATES_MEMORY_ID)),
             room: Room::new(memory(SLOTS_MEMORY_ID), INDEX_MEMORY_IDS.map(memory).into(), backing),
             header,
         })

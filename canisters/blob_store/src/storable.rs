@@ -15,7 +15,7 @@ mod upload;
 pub(crate) use self::{
     chunk::StoredChunk,
     header::StoredHeader,
-    module::{StoredMetadata, StoredModule},
+    module::{StoredEncoding, StoredMetadata, StoredModule},
     obstacle::StoredObstacle,
     principals::{StoredAccount, StoredHolder},
     retention::{DueKey, StoredRetention},
@@ -23,7 +23,7 @@ pub(crate) use self::{
 };
 
 #[cfg(test)]
-pub(crate) use self::module::{StoredEncoding, StoredKind};
+pub(crate) use self::module::StoredKind;
 
 /// Bytes of a hash.
 pub(crate) type StoredHash = [u8; 32];

@@ -1,6 +1,7 @@
 //! Modules, principals and states for tests.
 
 use candid::Principal;
+use depot_types::wasm::Budget;
 use depot_types::{
     Hash,
     blob_store::{BeginUploadArgs, BlobStoreArgs, ModuleInfo, PutChunkArgs, UploadStatus},
@@ -15,10 +16,12 @@ use serde_bytes::{ByteArray, ByteBuf};
 
 use crate::{
     access::Caller,
-    lifecycle,
+    certificates::Certificates,
+    lifecycle, pages,
+    retentions::Retentions,
     room::Backing,
     state::State,
-    storable::{StoredEncoding, StoredKind, StoredModule},
+    storable::{StoredEncoding, StoredKind, StoredModule, StoredRetention},
 };
 
 pub(crate) type TestState = State<VirtualMemory<VectorMemory>>;
@@ -165,7 +168,7 @@ pub(crate) fn put_all(state: &mut TestState, caller: Caller, now_ns: u64, module
 /// Uploads and seals a module.
 pub(crate) fn seal(state: &mut TestState, principal: Principal, module: &Module) -> ModuleInfo {
     put_all(state, uploader(principal), NOW, module);
-    state.commit_upload(uploader(principal), NOW, &module.hash).unwrap()
+    state.commit_upload(uploader(principal), NOW, &module.hash, Budget::UNLIMITED).unwrap()
 }
 
 /// A record of a module without chunks.
@@ -242,6 +245,14 @@ impl TestState {
             *accounts.entry(module.sealed_by).or_insert(0) += module.size;
         }
         assert_eq!(self.accounts.records(), accounts.into_iter().collect::<Vec<_>>());
+        let mut fresh = Certificates::open(VectorMemory::default());
+        let mut known = Retentions::open(VectorMemory::default(), VectorMemory::default(), VectorMemory::default());
+        for (hash, module) in &modules {
+            let certified = pages::certified(hash, module, None).digest();
+            known.put(hash, StoredRetention { references: 0, condemned: false, since_ns: 0, certified });
+            fresh.update(&known, hash);
+        }
+        assert_eq!(self.certificates.root(), fresh.root());
         let metadata: usize = modules.iter().map(|(_, module)| module.metadata.len()).sum();
         assert_eq!(self.modules.metadata_len(), metadata as u64);
     }

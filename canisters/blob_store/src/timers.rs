@@ -5,7 +5,7 @@ use std::time::Duration;
 use blob_store::{limits::CLEANING_INTERVAL_NS, memory};
 use ic_cdk_timers::{set_timer, set_timer_interval};
 
-use crate::meter::metered;
+use crate::{certify, meter::metered};
 
 /// Sets the timers. They do not survive an upgrade.
 pub(crate) fn start() {
@@ -15,6 +15,7 @@ pub(crate) fn start() {
 
 fn clean_up() {
     let report = memory::state().borrow_mut().collect(ic_cdk::api::time());
+    certify();
     if metered("timer", report).more {
         set_timer(Duration::ZERO, async { clean_up() });
     }

@@ -5,7 +5,7 @@ use candid::{Encode, Principal};
 use depot_types::{factory::DeploymentStatus, usage::MethodUsage};
 use pocket_ic::PocketIc;
 
-use super::Figure;
+use super::{Figure, largest, stored};
 use crate::{
     clients::CounterArgs,
     depot::{Depot, deploy_args, release},
@@ -21,13 +21,15 @@ pub(super) struct Benchmark {
 /// All benchmarks.
 pub(super) const ALL: &[Benchmark] = &[
     Benchmark { name: "blob_store.", run: blob_store },
+    Benchmark { name: "blob_store.at_", run: stored::run },
+    Benchmark { name: "blob_store.largest.", run: largest::run },
     Benchmark { name: "catalog.commit.", run: catalog_commit },
     Benchmark { name: "factory.deploy.", run: factory_deploy },
     Benchmark { name: "wasm.", run: wasm_sizes },
 ];
 
 /// Size of the module that uploads are measured with; most of it is one data segment.
-const MODULE_BYTES: usize = 4 << 20;
+pub(super) const MODULE_BYTES: usize = 4 << 20;
 
 fn blob_store() -> anyhow::Result<Vec<Figure>> {
     let depot = Depot::install()?;
@@ -112,7 +114,7 @@ fn wasm_sizes() -> anyhow::Result<Vec<Figure>> {
     ["blob_store", "catalog", "factory"].into_iter().map(size).collect()
 }
 
-fn instructions(methods: &[MethodUsage], method: &str) -> anyhow::Result<u64> {
+pub(super) fn instructions(methods: &[MethodUsage], method: &str) -> anyhow::Result<u64> {
     let usage = methods.iter().find(|usage| usage.method == method);
     usage.map(|usage| usage.instructions).ok_or_else(|| anyhow!("`{method}` was not counted"))
 }

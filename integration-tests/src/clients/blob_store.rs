@@ -3,9 +3,9 @@ use depot_types::{
     Hash,
     blob_store::{
         BeginUploadArgs, BeginUploadError, BlobStoreStats, CommitUploadError, GarbageError, GarbageReport, HolderError,
-        ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage, PutChunkArgs, PutChunkError,
-        PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage, Retention, UploadStatus,
-        UploaderError,
+        HttpRequest, HttpResponse, ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage,
+        PutChunkArgs, PutChunkError, PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage,
+        Retention, UploadStatus, UploaderError,
     },
     chunk,
 };
@@ -116,6 +116,11 @@ impl BlobStore<'_> {
     /// Does one slice of cleaning up.
     pub fn collect_garbage(&self) -> Answer<Result<GarbageReport, GarbageError>> {
         self.0.update("collect_garbage", ())
+    }
+
+    /// Asks as an HTTP gateway does.
+    pub fn http_request(&self, request: &HttpRequest) -> Answer<HttpResponse> {
+        self.0.query("http_request", (request,))
     }
 
     /// Counts what the store holds.

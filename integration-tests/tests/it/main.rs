@@ -1,5 +1,6 @@
 //! The depot on a network: every test runs on `localnet`, or on the official server when `POCKET_IC_BIN` is set.
 
+mod blob_store;
 mod candid_interfaces;
 mod catalog;
 mod conformance;

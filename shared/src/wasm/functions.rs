@@ -5,6 +5,14 @@
 
 use wasmparser::{BinaryReader, FuncValidator, FunctionBody, ValidatorResources};
 
+use super::budget::{Budget, Stop};
+
+/// Instructions of a function between two looks at the budget. The dearest ones take some 200,000 each.
+const INSTRUCTIONS_BETWEEN_CHECKS: u64 = 1_024;
+/// What the check of one value at one target of a branch takes, roughly.
+const COST_OF_VALUE: u64 = 50;
+
+const BR_TABLE: u8 = 0x0e;
 const TABLE_SET: u8 = 0x26;
 /// Begins the instructions on memories and tables as a whole, and saturating conversions.
 const PREFIX_MISC: u8 = 0xfc;
@@ -29,11 +37,16 @@ pub(super) struct Forbidden {
     pub(super) message: &'static str,
 }
 
-/// Validates a function and measures it.
+/// Validates a function and measures it. No block or function of the module takes or gives more than `max_arity` values.
+///
+/// # Errors
+/// [`Stop`] when it breaks a rule, or when the budget is used up.
 pub(super) fn validate(
     function: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
-) -> Result<Measure, wasmparser::Error> {
+    max_arity: u64,
+    budget: Budget<'_>,
+) -> Result<Measure, Stop> {
     let mut reader = body.get_binary_reader();
     function.read_locals(&mut reader)?;
     reader.set_features(*function.features());
@@ -42,6 +55,13 @@ pub(super) fn validate(
     while !reader.eof() {
         let offset = reader.original_position();
         let instruction = &bytes[reader.current_position()..];
+        if measure.instructions % INSTRUCTIONS_BETWEEN_CHECKS == 0 {
+            budget.check(0, offset)?;
+        }
+        if let [BR_TABLE, operands @ ..] = instruction {
+            let targets = BinaryReader::new(operands, offset + 1).read_var_u32()?;
+            budget.check(u64::from(targets) * (1 + max_arity) * COST_OF_VALUE, offset)?;
+        }
         reader.visit_operator(&mut function.visitor(offset))??;
         measure.count(instruction, offset)?;
     }

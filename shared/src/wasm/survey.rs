@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use wasmparser::{
     CompositeInnerType, CustomSectionReader, Data, DataKind, ExternalKind, FuncType, FuncValidatorAllocations,
-    MemoryType, Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures, types::Types,
+    MemoryType, Parser, Payload, TypeRef, TypeSectionReader, ValType, ValidPayload, Validator, WasmFeatures,
+    types::Types,
 };
 
 use super::{
     Section,
+    budget::{Budget, Stop},
     functions::{self, Forbidden, Measure},
     limits::{
         MAX_CODE_SECTION_BYTES, MAX_CUSTOM_SECTION_BYTES, MAX_CUSTOM_SECTIONS, MAX_EXPORTED_FUNCTIONS,
@@ -55,6 +57,8 @@ pub(super) struct Survey<'a> {
     functions: u64,
     globals: u64,
     largest: Measure,
+    /// Values that a function or a block takes or gives, at the most.
+    max_arity: u64,
     /// The first thing found that the features do not tell.
     forbidden: Option<Forbidden>,
     types: Option<Types>,
@@ -62,7 +66,10 @@ pub(super) struct Survey<'a> {
 
 impl<'a> Survey<'a> {
     /// Validates a module or component with the features given.
-    pub(super) fn of(wasm: &'a [u8], features: WasmFeatures) -> Result<Self, wasmparser::Error> {
+    ///
+    /// # Errors
+    /// [`Stop`] when it breaks a rule, or when the budget is used up.
+    pub(super) fn of(wasm: &'a [u8], features: WasmFeatures, budget: Budget<'_>) -> Result<Self, Stop> {
         let mut validator = Validator::new_with_features(features);
         let mut parser = Parser::new(0);
         parser.set_features(features);
@@ -70,10 +77,13 @@ impl<'a> Survey<'a> {
         let mut allocations = FuncValidatorAllocations::default();
         for payload in parser.parse_all(wasm) {
             let payload = payload?;
+            if let Some((_, range)) = payload.as_section() {
+                budget.check(0, range.start as u64)?;
+            }
             match validator.payload(&payload)? {
                 ValidPayload::Func(function, body) => {
                     let mut function = function.into_validator(allocations);
-                    let measure = functions::validate(&mut function, &body)?;
+                    let measure = functions::validate(&mut function, &body, survey.max_arity, budget)?;
                     survey.record_function(measure);
                     allocations = function.into_allocations();
                 }
@@ -94,8 +104,10 @@ impl<'a> Survey<'a> {
     }
 
     fn record(&mut self, payload: Payload<'a>) -> Result<(), wasmparser::Error> {
-        if let Payload::Version { .. } = payload {
-            self.depth += 1;
+        match &payload {
+            Payload::Version { .. } => self.depth += 1,
+            Payload::TypeSection(section) => self.record_arity(section.clone())?,
+            _ => {}
         }
         // What is inside of a component has no rules to keep: the component is the obstacle.
         if self.depth > 1 {
@@ -139,6 +151,19 @@ impl<'a> Survey<'a> {
                 self.custom_sections.push(section);
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Notes down how many values the functions and blocks of these types take or give at the most.
+    fn record_arity(&mut self, section: TypeSectionReader<'_>) -> Result<(), wasmparser::Error> {
+        for group in section {
+            for of in group?.types() {
+                if let CompositeInnerType::Func(function) = &of.composite_type.inner {
+                    let arity = function.params().len().max(function.results().len());
+                    self.max_arity = self.max_arity.max(arity as u64);
+                }
+            }
         }
         Ok(())
     }

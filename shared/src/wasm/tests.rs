@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use miniz_oxide::deflate::compress_to_vec;
 use proptest::prelude::*;
 
@@ -81,8 +83,9 @@ fn should_tell_the_same_of_a_compressed_module() {
 fn should_take_the_hash_of_a_raw_module_as_given() {
     let given = Hash::of(b"given");
     let raw = wasm(CANISTER);
-    assert_eq!(inspect_hashed(&raw, given).unwrap().raw_hash, given);
-    assert_eq!(inspect_hashed(&gzip(&raw), given).unwrap().raw_hash, Hash::of(&raw));
+    let inspect = |bytes: &[u8]| inspect_hashed(bytes, given, Budget::UNLIMITED).unwrap();
+    assert_eq!(inspect(&raw).raw_hash, given);
+    assert_eq!(inspect(&gzip(&raw)).raw_hash, Hash::of(&raw));
 }
 
 #[test]
@@ -153,7 +156,56 @@ fn should_refuse_modules_that_break_the_specification() {
 fn should_refuse_modules_that_are_too_large_uncompressed() {
     let mut large = b"\0asm\x01\0\0\0".to_vec();
     large.resize(MAX_RAW_MODULE_BYTES as usize + 1, 0);
-    assert_eq!(inspect_hashed(&large, Hash::default()), Err(InvalidModule::TooLarge { max: MAX_RAW_MODULE_BYTES }));
+    let refused = inspect_hashed(&large, Hash::default(), Budget::UNLIMITED);
+    assert_eq!(refused, Err(InvalidModule::TooLarge { max: MAX_RAW_MODULE_BYTES }));
+}
+
+/// Inspects with a budget of so many looks at it.
+fn inspect_with_looks(bytes: &[u8], looks: u64) -> Result<Inspection, InvalidModule> {
+    let spent = Cell::new(0);
+    let look = || {
+        spent.set(spent.get() + 1);
+        spent.get()
+    };
+    inspect_hashed(bytes, Hash::of(bytes), Budget { spent: &look, max: looks })
+}
+
+#[test]
+fn should_give_up_when_the_budget_is_used_up() {
+    let many = wasm(&format!("(module (func {}))", "nop ".repeat(5_000)));
+    let mut given_up = Vec::new();
+    let mut looks = 0;
+    let inspection = loop {
+        match inspect_with_looks(&many, looks) {
+            Err(InvalidModule::TooComplex { offset, max_instructions }) => {
+                assert_eq!(max_instructions, looks);
+                given_up.push(offset);
+            }
+            inspected => break inspected.unwrap(),
+        }
+        looks += 1;
+    };
+    assert_eq!(inspection, inspect(&many).unwrap());
+    // Looks at each section, and at every 1,024th of the 5,001 instructions.
+    assert_eq!(given_up.len(), 3 + 5);
+    assert!(given_up.is_sorted() && given_up[7] - given_up[6] == 1_024);
+}
+
+#[test]
+fn should_give_up_before_a_branch_that_would_take_too_long() {
+    let values = "i32.const 0 ".repeat(1_000);
+    let results = "i32 ".repeat(1_000);
+    let targets = "0 ".repeat(100_000);
+    let text = format!(
+        "(module (type $many (func (result {results}))) (func (type $many) (block (type $many) {values} i32.const 0 \
+         br_table {targets} 0)))"
+    );
+    let bytes = wasm(&text);
+    let budget = |max| inspect_hashed(&bytes, Hash::default(), Budget { spent: &|| 0, max });
+    // 100,000 targets of 1,000 values each, at 50 instructions a value.
+    let max = 100_000 * 1_001 * 50;
+    assert!(matches!(budget(max - 1), Err(InvalidModule::TooComplex { .. })));
+    assert_eq!(budget(max).unwrap().obstacles, []);
 }
 
 proptest! {

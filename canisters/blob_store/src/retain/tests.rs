@@ -1,3 +1,5 @@
+use depot_types::wasm::Budget;
+
 use super::*;
 use crate::{
     limits::DEFAULT_GRACE_PERIOD_NS,
@@ -68,7 +70,7 @@ fn should_give_an_uploaded_module_its_grace_period_again() {
     let module = Module::small(1);
     state.begin_upload(uploader(BOB), NOW + 9, &module.declaration()).unwrap();
     assert_eq!(state.retention(&first), unretained(NOW + 9));
-    state.commit_upload(uploader(BOB), NOW + 10, &first).unwrap();
+    state.commit_upload(uploader(BOB), NOW + 10, &first, Budget::UNLIMITED).unwrap();
     assert_eq!(state.retention(&first), unretained(NOW + 10));
     state.retain(CATALOG, &[first]).unwrap();
     state.begin_upload(uploader(BOB), NOW + 11, &module.declaration()).unwrap();

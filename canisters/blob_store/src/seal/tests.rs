@@ -12,7 +12,7 @@ fn should_seal_a_module_that_is_whole() {
     let module = Module::large(2, 1);
     put_all(&mut state, uploader(ALICE), NOW, &module);
     assert_eq!(state.module_info(&module.hash), None);
-    let info = state.commit_upload(uploader(ALICE), NOW + 1, &module.hash).unwrap();
+    let info = state.commit_upload(uploader(ALICE), NOW + 1, &module.hash, Budget::UNLIMITED).unwrap();
     let expected = ModuleInfo {
         module_hash: module.hash,
         size: module.bytes.len() as u64,
@@ -41,11 +41,11 @@ fn should_seal_for_both_of_two_that_upload_the_same() {
     begin(&mut state, uploader(BOB), NOW, &module);
     state.put_chunk(uploader(ALICE), NOW, &module.put(0)).unwrap();
     state.put_chunk(uploader(BOB), NOW, &module.put(1)).unwrap();
-    let info = state.commit_upload(uploader(ALICE), NOW, &module.hash).unwrap();
+    let info = state.commit_upload(uploader(ALICE), NOW, &module.hash, Budget::UNLIMITED).unwrap();
     state.check_invariants();
     assert_eq!(state.put_chunk(uploader(BOB), NOW, &module.put(0)).unwrap().missing_count, 0);
-    assert_eq!(state.commit_upload(uploader(BOB), NOW + 1, &module.hash), Ok(info.clone()));
-    assert_eq!(state.commit_upload(uploader(BOB), NOW + 2, &module.hash), Ok(info));
+    assert_eq!(state.commit_upload(uploader(BOB), NOW + 1, &module.hash, Budget::UNLIMITED), Ok(info.clone()));
+    assert_eq!(state.commit_upload(uploader(BOB), NOW + 2, &module.hash, Budget::UNLIMITED), Ok(info));
     assert_eq!(state.stats(0, vec![]).uploads, 0);
     state.check_invariants();
 }
@@ -55,12 +55,12 @@ fn should_name_what_is_missing() {
     let mut state = new_state();
     let module = Module::large(2, 1);
     let no_upload = Err(CommitUploadError::NoUpload { module_hash: module.hash });
-    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash), no_upload);
+    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash, Budget::UNLIMITED), no_upload);
     begin(&mut state, uploader(ALICE), NOW, &module);
     state.put_chunk(uploader(ALICE), NOW, &module.put(1)).unwrap();
     let missing = Err(CommitUploadError::MissingChunks { missing: vec![0, 2] });
-    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash), missing);
-    assert_eq!(state.commit_upload(uploader(BOB), NOW, &module.hash), no_upload);
+    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash, Budget::UNLIMITED), missing);
+    assert_eq!(state.commit_upload(uploader(BOB), NOW, &module.hash, Budget::UNLIMITED), no_upload);
     state.check_invariants();
 }
 
@@ -71,7 +71,7 @@ fn should_refuse_a_module_of_another_hash_and_keep_the_upload() {
     put_all(&mut state, uploader(ALICE), NOW, &module);
     let received = Hash::of(&module.bytes);
     let wrong = Err(CommitUploadError::WrongModuleHash { expected: module.hash, received });
-    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash), wrong);
+    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash, Budget::UNLIMITED), wrong);
     assert_eq!(state.module_info(&module.hash), None);
     assert_eq!(begin(&mut state, uploader(ALICE), NOW, &module), [0; 0]);
     state.check_invariants();
@@ -83,7 +83,7 @@ fn should_refuse_what_is_not_wasm() {
     let module = Module::new(b"not wasm".to_vec());
     put_all(&mut state, uploader(ALICE), NOW, &module);
     let invalid = Err(CommitUploadError::InvalidModule(InvalidModule::NotWasm));
-    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash), invalid);
+    assert_eq!(state.commit_upload(uploader(ALICE), NOW, &module.hash, Budget::UNLIMITED), invalid);
     state.check_invariants();
 }
 

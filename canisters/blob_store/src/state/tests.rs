@@ -1,6 +1,7 @@
 use std::io::Read;
 
 use depot_types::blob_store::{Retention, UploadStatus};
+use depot_types::wasm::Budget;
 use flate2::read::GzDecoder;
 use ic_stable_structures::{StableCell, VectorMemory, memory_manager::MemoryManager};
 
@@ -57,7 +58,7 @@ fn should_take_over_the_first_layout() {
     let Some(UploadStatus::Open(status)) = state.upload_status(BOB, NOW + 100, &upload.hash) else { panic!() };
     assert_eq!(status.missing, [1]);
     put_all(&mut state, uploader(BOB), NOW + 100, &upload);
-    state.commit_upload(uploader(BOB), NOW + 100, &upload.hash).unwrap();
+    state.commit_upload(uploader(BOB), NOW + 100, &upload.hash, Budget::UNLIMITED).unwrap();
     state.check_invariants();
     drop(state);
     let state = open(&manager);

@@ -1,0 +1,275 @@
+use ic_certification::{Certificate, HashTree, fork, labeled, leaf};
+use ic_http_certification::{
+    CERTIFICATE_EXPRESSION_HEADER_NAME, DefaultCelBuilder, DefaultResponseCertification, Method, StatusCode,
+};
+use ic_response_verification::{types::VerificationInfo, verify_request_response_pair};
+use ic_verify_bls_signature::PrivateKey;
+
+use super::*;
+use crate::{
+    limits::{CONDEMNED_NS, DEFAULT_GRACE_PERIOD_NS},
+    test_fixtures::{ALICE, Module, NOW, TestState, new_state, seal},
+};
+
+const CANISTER: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 7, 1, 1];
+/// What stands before a public key in DER.
+const DER_PREFIX: &str = "308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100";
+
+fn root_key() -> PrivateKey {
+    let mut bytes = [0; 32];
+    bytes[31] = 7;
+    PrivateKey::deserialize(&bytes).unwrap()
+}
+
+/// The certificate that the Internet Computer would give for the certified data of the store.
+fn certificate(state: &TestState) -> Vec<u8> {
+    let data = labeled("canister", labeled(CANISTER, labeled("certified_data", leaf(state.certified_data()))));
+    let mut time = Vec::new();
+    let mut rest = NOW;
+    while rest >= 0x80 {
+        time.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    time.push(rest as u8);
+    let tree: HashTree = fork(data, labeled("time", leaf(time)));
+    let message = [b"\x0dic-state-root".as_slice(), &tree.digest()].concat();
+    let signature = root_key().sign(&message).serialize().to_vec();
+    cbor(&Certificate { tree, signature, delegation: None })
+}
+
+fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> HttpRequest {
+    HttpRequest {
+        method: method.to_string(),
+        url: url.to_string(),
+        headers: headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        body: ByteBuf::new(),
+        certificate_version: Some(2),
+    }
+}
+
+/// Verifies an answer as an HTTP gateway does.
+fn verify(request: &HttpRequest, response: &HttpResponse) -> Result<VerificationInfo, String> {
+    let gateway_request = ic_http_certification::HttpRequest::builder()
+        .with_method(Method::try_from(request.method.as_str()).unwrap())
+        .with_url(&request.url)
+        .with_headers(request.headers.clone())
+        .with_body(request.body.to_vec())
+        .build();
+    let gateway_response = ic_http_certification::HttpResponse::builder()
+        .with_status_code(StatusCode::from_u16(response.status_code).unwrap())
+        .with_headers(response.headers.clone())
+        .with_body(response.body.to_vec())
+        .build();
+    let prefix = (0..DER_PREFIX.len()).step_by(2);
+    let mut key: Vec<u8> = prefix.map(|at| u8::from_str_radix(&DER_PREFIX[at..at + 2], 16).unwrap()).collect();
+    key.extend(root_key().public_key().serialize());
+    let now = u128::from(NOW);
+    verify_request_response_pair(gateway_request, gateway_response, CANISTER, now, 1, &key, 2)
+        .map_err(|error| error.to_string())
+}
+
+/// Asks, verifies the answer, and returns it.
+fn ask(state: &TestState, request: &HttpRequest) -> HttpResponse {
+    let response = state.http_request(request, Some(&certificate(state)), || "metrics".to_string());
+    let verified = verify(request, &response).unwrap_or_else(|error| panic!("{request:?}: {error}"));
+    assert_eq!(verified.verification_version, 2);
+    if let Some(verified) = verified.response {
+        assert_eq!(verified.headers.len(), response.headers.len(), "all headers are certified");
+    }
+    response
+}
+
+fn get(state: &TestState, url: &str, headers: &[(&str, &str)]) -> HttpResponse {
+    ask(state, &request("GET", url, headers))
+}
+
+fn header<'a>(response: &'a HttpResponse, name: &str) -> Option<&'a str> {
+    response.headers.iter().find(|header| header.0 == name).map(|header| header.1.as_str())
+}
+
+fn url_of(module: &Module) -> String {
+    format!("/module/{}", module.hash)
+}
+
+#[test]
+fn should_certify_with_the_expressions_of_the_specification() {
+    let everything = || DefaultResponseCertification::response_header_exclusions(vec![]);
+    let whole = DefaultCelBuilder::full_certification().with_response_certification(everything()).build();
+    let conditional = DefaultCelBuilder::full_certification()
+        .with_request_headers(vec!["if-none-match"])
+        .with_response_certification(everything())
+        .build();
+    let answer = DefaultCelBuilder::response_only_certification().with_response_certification(everything()).build();
+    let nothing = DefaultCelBuilder::skip_certification();
+    let mut state = new_state();
+    let module = Module::small(1);
+    seal(&mut state, ALICE, &module);
+    let tag = format!("\"{}\"", module.hash);
+    let url = url_of(&module);
+    for (response, expression) in [
+        (get(&state, &url, &[]), whole.to_string()),
+        (get(&state, &url, &[("If-None-Match", &tag)]), conditional.to_string()),
+        (get(&state, "/nothing", &[]), answer.to_string()),
+        (get(&state, "/metrics", &[]), nothing.to_string()),
+    ] {
+        assert_eq!(header(&response, CERTIFICATE_EXPRESSION_HEADER_NAME), Some(expression.as_str()));
+    }
+}
+
+#[test]
+fn should_answer_a_small_module_whole() {
+    let mut state = new_state();
+    let module = Module::small(1);
+    seal(&mut state, ALICE, &module);
+    for headers in [&[][..], &[("Range", "bytes=3-")], &[("range", "lines=1-2")], &[("If-None-Match", "\"other\"")]] {
+        let response = get(&state, &url_of(&module), headers);
+        assert_eq!((response.status_code, response.body.as_slice()), (200, module.bytes.as_slice()));
+        assert_eq!(header(&response, "Content-Type"), Some("application/wasm"));
+        assert_eq!(header(&response, "Content-Length"), Some(module.bytes.len().to_string().as_str()));
+        assert_eq!(header(&response, "ETag"), Some(format!("\"{}\"", module.hash).as_str()));
+        assert_eq!(header(&response, "Content-Range"), None);
+    }
+    // A query is no part of the path.
+    assert_eq!(get(&state, &format!("{}?canisterId=aaaaa-aa#x", url_of(&module)), &[]).status_code, 200);
+}
+
+#[test]
+fn should_answer_a_large_module_in_parts() {
+    let mut state = new_state();
+    let module = Module::large(2, 1);
+    seal(&mut state, ALICE, &module);
+    let (url, size) = (url_of(&module), module.bytes.len());
+    // As a gateway asks that wants it all.
+    let mut read = Vec::new();
+    while read.len() < size {
+        let range = format!("bytes={}-", read.len());
+        let headers = [("Range", range.as_str())];
+        let response = get(&state, &url, if read.is_empty() { &[] } else { &headers });
+        assert_eq!(response.status_code, 206);
+        let end = read.len() + response.body.len();
+        assert_eq!(
+            header(&response, "Content-Range"),
+            Some(format!("bytes {}-{}/{size}", read.len(), end - 1).as_str())
+        );
+        assert_eq!(header(&response, "Content-Length"), Some(response.body.len().to_string().as_str()));
+        read.extend(response.body.into_vec());
+    }
+    assert!(read == module.bytes);
+    // Ranges that begin elsewhere get the chunk around their beginning.
+    let last = &module.bytes[2 << 20..];
+    for (range, body) in [
+        ("bytes=5-6", &module.bytes[..1 << 20]),
+        ("bytes=1048575-1048575", &module.bytes[..1 << 20]),
+        ("bytes=1048576-1048577", &module.bytes[1 << 20..2 << 20]),
+        ("bytes=-1", last),
+        ("bytes=-99999999", &module.bytes[..1 << 20]),
+        ("bytes=6-5", &module.bytes[..1 << 20]),
+        ("bytes=0-1,5-6", &module.bytes[..1 << 20]),
+    ] {
+        let response = get(&state, &url, &[("Range", range)]);
+        assert!(response.status_code == 206 && response.body == body, "{range}");
+    }
+    for range in [format!("bytes={size}-"), "bytes=-0".to_string()] {
+        let response = get(&state, &url, &[("Range", &range)]);
+        assert_eq!((response.status_code, response.body.len()), (416, 0));
+        assert_eq!(header(&response, "Content-Range"), Some(format!("bytes */{size}").as_str()));
+    }
+}
+
+#[test]
+fn should_answer_without_a_body_when_none_is_wanted() {
+    let mut state = new_state();
+    let module = Module::large(1, 1);
+    seal(&mut state, ALICE, &module);
+    let response = ask(&state, &request("HEAD", &url_of(&module), &[]));
+    assert_eq!((response.status_code, response.body.len()), (200, 0));
+    assert_eq!(header(&response, "Content-Length"), Some(module.bytes.len().to_string().as_str()));
+    let tag = format!("\"{}\"", module.hash);
+    let response = get(&state, &url_of(&module), &[("If-None-Match", &tag)]);
+    assert_eq!((response.status_code, response.body.len()), (304, 0));
+    assert_eq!(header(&response, "ETag"), Some(tag.as_str()));
+    let response = state.http_request(&request("POST", &url_of(&module), &[]), None, String::new);
+    assert_eq!((response.status_code, header(&response, "Allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn should_prove_that_there_is_nothing() {
+    let mut state = new_state();
+    let unknown = format!("/module/{}", Hash::of(b"unknown"));
+    let paths = |module: &str| {
+        let (below, behind) = (format!("{module}/x"), format!("{module}/"));
+        ["/", "/x", "/module", "/module/", "/module/x", "/module/%20", "/metrics/x", &unknown, &below, &behind]
+            .map(str::to_string)
+    };
+    let check = |state: &TestState, module: &str| {
+        for path in paths(module) {
+            let response = get(state, &path, &[]);
+            assert_eq!(
+                (response.status_code, response.body.as_slice()),
+                (404, Page::not_found().1.as_bytes()),
+                "{path}"
+            );
+        }
+    };
+    check(&state, &unknown);
+    for seed in 0..20 {
+        let module = Module::small(seed);
+        seal(&mut state, ALICE, &module);
+        check(&state, &url_of(&module));
+    }
+}
+
+#[test]
+fn should_certify_no_other_answer() {
+    let mut state = new_state();
+    let (module, other) = (Module::large(1, 1), Module::large(1, 2));
+    seal(&mut state, ALICE, &module);
+    seal(&mut state, ALICE, &other);
+    let ranged = request("GET", &url_of(&module), &[("Range", "bytes=1048576-")]);
+    let right = ask(&state, &ranged);
+    let mut wrong = right.clone();
+    wrong.body[0] ^= 1;
+    assert!(verify(&ranged, &wrong).is_err());
+    let mut wrong = right.clone();
+    wrong.status_code = 200;
+    assert!(verify(&ranged, &wrong).is_err());
+    for index in 0..right.headers.len() {
+        let mut wrong = right.clone();
+        wrong.headers[index].1.push('0');
+        assert!(verify(&ranged, &wrong).is_err(), "{:?}", right.headers[index]);
+    }
+    // The answer about one module is none about another, and no other method's.
+    assert!(verify(&request("GET", &url_of(&other), &[]), &right).is_err());
+    let head = request("HEAD", &url_of(&module), &[]);
+    assert!(verify(&head, &right).is_err());
+    assert!(verify(&ranged, &ask(&state, &head)).is_err());
+    // That the client has it is certified for the tag only.
+    let tag = format!("\"{}\"", module.hash);
+    let conditional = request("GET", &url_of(&module), &[("If-None-Match", &tag)]);
+    assert!(verify(&ranged, &ask(&state, &conditional)).is_err());
+    // That there is nothing is not certified where there is something.
+    let nothing = get(&state, "/module/x", &[]);
+    assert!(verify(&request("GET", "/module/y", &[]), &nothing).is_ok(), "one proof can be for several paths");
+    assert!(verify(&ranged, &nothing).is_err());
+}
+
+#[test]
+fn should_certify_a_module_as_long_as_it_is_sealed() {
+    let mut state = new_state();
+    let module = Module::with_metadata();
+    assert_eq!(get(&state, &url_of(&module), &[]).status_code, 404);
+    seal(&mut state, ALICE, &module);
+    let condemned_ns = NOW + DEFAULT_GRACE_PERIOD_NS;
+    state.collect(condemned_ns);
+    assert_eq!(get(&state, &url_of(&module), &[]).status_code, 200);
+    state.collect(condemned_ns + CONDEMNED_NS);
+    assert_eq!(get(&state, &url_of(&module), &[]).status_code, 404);
+}
+
+#[test]
+fn should_answer_metrics_as_they_are() {
+    let state = new_state();
+    let response = get(&state, "/metrics", &[]);
+    assert_eq!((response.status_code, response.body.as_slice()), (200, b"metrics".as_slice()));
+    assert!(header(&response, "Content-Type").unwrap().starts_with("text/plain; version=0.0.4"));
+}

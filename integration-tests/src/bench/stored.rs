@@ -1,0 +1,146 @@
+//! What an upload costs in a store that has much already.
+//!
+//! To fill a store with 100 GiB would take hours. So its stable memory is made here: an index with as many chunks as that
+//! would be, and a memory of slots of that size without anything in it. What an upload costs depends on the index and on
+//! sizes, not on the bytes of other chunks.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use anyhow::{anyhow, ensure};
+use blob_store::memory::{CHUNKS_MEMORY_ID, SLOTS_MEMORY_ID};
+use candid::Encode;
+use depot_types::{Hash, blob_store::BlobStoreArgs, limits::CHUNK_BYTES};
+use ic_stable_structures::{Memory, StableBTreeMap, memory_manager::MemoryManager};
+use pocket_ic::common::rest::BlobCompression;
+
+use super::{
+    Figure,
+    figures::{MODULE_BYTES, instructions},
+};
+use crate::{depot::Depot, made, wasms};
+
+const PAGE_BYTES: u64 = 64 << 10;
+/// Pages of a bucket of the blob store's stable memory.
+const BUCKET_PAGES: u16 = 256;
+/// Bytes that the index and what is before it take at the most; behind it are slots only.
+const MAX_IMAGE_BYTES: usize = 64 << 20;
+
+/// Sizes of stores, in chunks, and what they are called.
+const STORES: [(&str, u64); 3] = [("0", 0), ("1_gib", 1 << 10), ("100_gib", 100 << 10)];
+
+pub(super) fn run() -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (name, chunks) in STORES {
+        figures.extend(measure(name, chunks)?);
+    }
+    Ok(figures)
+}
+
+fn measure(name: &str, chunks: u64) -> anyhow::Result<Vec<Figure>> {
+    let depot = Depot::install()?;
+    if chunks > 0 {
+        let image = image(chunks)?;
+        depot.network.set_stable_memory(depot.blob_store_id, image, BlobCompression::Gzip);
+        let arg = Encode!(&None::<BlobStoreArgs>)?;
+        let upgraded =
+            depot.network.upgrade_canister(depot.blob_store_id, wasms::load("blob_store")?, arg, Some(depot.admin));
+        upgraded.map_err(|reject| anyhow!("{reject}"))?;
+    }
+    let store = depot.blob_store();
+    let stats = || store.stats().map_err(|reject| anyhow!("{reject}"));
+    ensure!(stats()?.chunks == chunks, "the store does not have the chunks that were made");
+    let module = made::seeded_data_module(chunks, MODULE_BYTES);
+    let info = depot.upload(&module, |_| ())?;
+    let methods = stats()?.methods;
+    let per_byte = |count: u64, bytes: usize| count as f64 / bytes as f64;
+    let figure = |what: &str, value: f64, unit: &str| Figure::new(&format!("blob_store.at_{name}.{what}"), value, unit);
+    let unit = "instructions/byte";
+    let mut figures = vec![
+        figure("put_chunk.instructions_per_byte", per_byte(instructions(&methods, "put_chunk")?, module.len()), unit),
+        figure("commit.instructions_per_byte", per_byte(instructions(&methods, "commit_upload")?, module.len()), unit),
+        figure(
+            "get_chunk.instructions_per_byte",
+            per_byte(read(&depot, info.chunk_hashes[1])?, CHUNK_BYTES as usize),
+            unit,
+        ),
+    ];
+    if chunks > 0 {
+        let stored = (chunks * CHUNK_BYTES) as f64 + module.len() as f64;
+        let overhead = (stats()?.stable_bytes as f64 / stored - 1.0) * 100.0;
+        figures.push(figure("stable_memory_overhead", overhead, "percent"));
+    }
+    Ok(figures)
+}
+
+/// Returns the instructions that reading a chunk takes more than finding out that there is none.
+///
+/// A query in a message of its own costs a cycle for each instruction, and fees that are the same for both.
+fn read(depot: &Depot, chunk: Hash) -> anyhow::Result<u64> {
+    let cost = |hash: Hash| {
+        let before = depot.network.cycle_balance(depot.blob_store_id);
+        let arg = Encode!(&hash)?;
+        let answer = depot.network.update_call(depot.blob_store_id, depot.admin, "get_chunk", arg);
+        answer.map_err(|reject| anyhow!("{reject}"))?;
+        Ok::<_, anyhow::Error>(before - depot.network.cycle_balance(depot.blob_store_id))
+    };
+    let difference = cost(chunk)?.saturating_sub(cost(Hash::of(b"unknown"))?);
+    Ok(u64::try_from(difference)?)
+}
+
+/// Makes the beginning of the stable memory of a store with so many chunks, in gzip; the rest is slots.
+fn image(chunks: u64) -> anyhow::Result<Vec<u8>> {
+    let memory = Sparse::default();
+    let manager = MemoryManager::init_with_bucket_size(memory.clone(), BUCKET_PAGES);
+    // The records of the blob store's index: slot, size, one reference of a module.
+    let mut index = StableBTreeMap::init(manager.get(CHUNKS_MEMORY_ID));
+    for slot in 0..chunks {
+        let mut record = [0; 20];
+        record[..4].copy_from_slice(&(slot as u32).to_le_bytes());
+        record[4..8].copy_from_slice(&(CHUNK_BYTES as u32).to_le_bytes());
+        record[12] = 1;
+        index.insert(*Hash::of(&slot.to_le_bytes()).as_bytes(), record);
+    }
+    let slots = manager.get(SLOTS_MEMORY_ID);
+    ensure!(slots.grow(chunks * CHUNK_BYTES / PAGE_BYTES) >= 0, "the slots are too large for the address space");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &memory.bytes.borrow())?;
+    Ok(encoder.finish()?)
+}
+
+/// A memory of any size of which only the beginning is written.
+#[derive(Clone, Default)]
+struct Sparse {
+    pages: Rc<Cell<u64>>,
+    bytes: Rc<RefCell<Vec<u8>>>,
+}
+
+impl Memory for Sparse {
+    fn size(&self) -> u64 {
+        self.pages.get()
+    }
+
+    fn grow(&self, pages: u64) -> i64 {
+        self.pages.replace(self.pages.get() + pages) as i64
+    }
+
+    fn read(&self, offset: u64, target: &mut [u8]) {
+        target.fill(0);
+        let bytes = self.bytes.borrow();
+        let written = bytes.get(offset as usize..).unwrap_or_default();
+        let length = written.len().min(target.len());
+        target[..length].copy_from_slice(&written[..length]);
+    }
+
+    fn write(&self, offset: u64, source: &[u8]) {
+        let end = offset as usize + source.len();
+        assert!(end <= MAX_IMAGE_BYTES, "only the beginning of the memory is written");
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[offset as usize..end].copy_from_slice(source);
+    }
+}

@@ -1,0 +1,198 @@
+//! The blob store on a network: what goes away and when, what gateways are answered, and what happens without cycles.
+
+use std::time::Duration;
+
+use candid::Encode;
+use depot_types::{
+    Hash,
+    blob_store::{
+        BeginUploadError, BlobStoreArgs, CommitUploadError, HttpRequest, HttpResponse, InvalidModule, ListModulesArgs,
+        Retention, StorageFull, UploadStatus,
+    },
+};
+use ic_http_certification::{HttpRequest as GatewayRequest, HttpResponse as GatewayResponse, Method, StatusCode};
+
+use ic_response_verification::verify_request_response_pair;
+use integration_tests::{
+    clients::{BlobStore, Client},
+    depot::{Depot, create_with_cycles, user},
+    made::{data_module, seeded_data_module},
+    network, wasms,
+};
+use pocket_ic::CanisterSettings;
+use serde_bytes::ByteBuf;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// An hour, which is how often the store cleans up, and a second.
+const CLEANING: Duration = Duration::from_secs(3_601);
+/// Rounds that a timer and what it sends take, and more.
+const ROUNDS: usize = 20;
+
+/// Lets time pass, and timers with it.
+fn wait(depot: &Depot, time: Duration) {
+    depot.network.advance_time(time);
+    for _ in 0..ROUNDS {
+        depot.network.tick();
+    }
+}
+
+#[test]
+fn should_keep_what_is_retained_and_remove_the_rest_in_time() {
+    let depot = Depot::install().unwrap();
+    let store = depot.blob_store();
+    let modules = [seeded_data_module(1, 2_000_000), seeded_data_module(2, 100_000)];
+    let [kept, lost] = modules.each_ref().map(|module| depot.upload(module, |_| ()).unwrap().module_hash);
+    let holder = depot.blob_store_as(user(7));
+    assert!(holder.retain(&[kept]).unwrap().is_err());
+    store.add_holder(user(7)).unwrap().unwrap();
+    let unknown = Hash::of(b"unknown");
+    assert_eq!(holder.retain(&[kept, unknown]).unwrap().unwrap().unknown, [unknown]);
+    let retention = store.retention(lost).unwrap();
+    let Some(Retention::Unretained { since_ns: Some(since_ns), condemned_at_ns: Some(condemned_at_ns) }) = retention
+    else {
+        panic!("{retention:?}")
+    };
+    assert_eq!(Duration::from_nanos(condemned_at_ns - since_ns), 7 * DAY);
+
+    wait(&depot, 7 * DAY + CLEANING);
+    assert!(matches!(store.retention(lost).unwrap(), Some(Retention::Condemned { .. })));
+    assert!(store.module_info(lost).unwrap().is_some(), "a condemned module can be read");
+    wait(&depot, DAY + CLEANING);
+    assert_eq!((store.module_info(lost).unwrap(), store.retention(lost).unwrap()), (None, None));
+    assert_eq!(store.retention(kept).unwrap(), Some(Retention::Retained { holders: vec![user(7)] }));
+    let page = store.list_modules(ListModulesArgs::default()).unwrap();
+    assert_eq!(page.modules.iter().map(|module| module.module_hash).collect::<Vec<_>>(), [kept]);
+    let read = store.read_module(kept, 1_048_570, 10).unwrap().unwrap();
+    assert_eq!(read, modules[0][1_048_570..1_048_580]);
+    // What was removed makes room.
+    let free = store.stats().unwrap().free_slots;
+    depot.upload(&seeded_data_module(3, 100_000), |_| ()).unwrap();
+    assert_eq!((free, store.stats().unwrap().free_slots), (1, 0));
+}
+
+#[test]
+fn should_remove_an_expired_upload_by_itself() {
+    let depot = Depot::install().unwrap();
+    let module = data_module(10_000);
+    depot.blob_store().begin_upload_of(&module).unwrap().unwrap();
+    depot.blob_store().put_chunk(Hash::of(&module), 0, &module).unwrap().unwrap();
+    wait(&depot, DAY + CLEANING);
+    let stats = depot.blob_store().stats().unwrap();
+    assert_eq!((stats.uploads, stats.chunks), (0, 0));
+}
+
+/// Asks as a gateway does, verifies the answer, and returns it.
+fn ask(depot: &Depot, url: &str, headers: &[(&str, &str)]) -> HttpResponse {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let request = HttpRequest {
+        method: "GET".to_string(),
+        url: url.to_string(),
+        headers: headers.clone(),
+        body: ByteBuf::new(),
+        certificate_version: Some(2),
+    };
+    let response = depot.blob_store_as(user(9)).http_request(&request).unwrap();
+    let gateway_request =
+        GatewayRequest::builder().with_method(Method::GET).with_url(url).with_headers(headers).build();
+    let gateway_response = GatewayResponse::builder()
+        .with_status_code(StatusCode::from_u16(response.status_code).unwrap())
+        .with_headers(response.headers.clone())
+        .with_body(response.body.to_vec())
+        .build();
+    let now_ns = depot.network.get_time().as_nanos_since_unix_epoch();
+    let root_key = depot.network.root_key().unwrap();
+    let five_minutes_ns = 300_000_000_000;
+    let verified = verify_request_response_pair(
+        gateway_request,
+        gateway_response,
+        depot.blob_store_id.as_slice(),
+        u128::from(now_ns),
+        five_minutes_ns,
+        &root_key,
+        2,
+    );
+    assert_eq!(verified.unwrap().verification_version, 2, "{url}");
+    response
+}
+
+#[test]
+fn should_answer_gateways_what_they_can_verify() {
+    let depot = Depot::install().unwrap();
+    let module = data_module(2_500_000);
+    let url = format!("/module/{}", Hash::of(&module));
+    depot.network.tick();
+    assert_eq!(ask(&depot, &url, &[]).status_code, 404);
+    depot.upload(&module, |_| ()).unwrap();
+    let arg = Encode!(&None::<BlobStoreArgs>).unwrap();
+    for upgraded in [false, true] {
+        if upgraded {
+            let wasm = wasms::load("blob_store").unwrap();
+            depot.network.upgrade_canister(depot.blob_store_id, wasm, arg.clone(), Some(depot.admin)).unwrap();
+        }
+        depot.network.tick();
+        let mut read = Vec::new();
+        while read.len() < module.len() {
+            let range = format!("bytes={}-", read.len());
+            let response = ask(&depot, &url, &[("range", &range)]);
+            assert_eq!(response.status_code, 206);
+            read.extend(response.body.into_vec());
+        }
+        assert!(read == module);
+        assert_eq!(ask(&depot, "/module/x", &[]).status_code, 404);
+        let metrics = String::from_utf8(ask(&depot, "/metrics", &[]).body.into_vec()).unwrap();
+        assert!(metrics.lines().any(|line| line == "blob_store_modules 1"), "{metrics}");
+    }
+}
+
+#[test]
+fn should_say_clearly_that_there_are_too_few_cycles_for_more_room() {
+    let network = network::start();
+    let admin = user(1);
+    let id = create_with_cycles(&network, admin, 100_000_000_000_000);
+    let arg = Encode!(&None::<BlobStoreArgs>).unwrap();
+    network.install_canister(id, wasms::load("blob_store").unwrap(), arg, Some(admin));
+    let store = BlobStore(Client::new(&network, id, admin));
+    let set_threshold = |seconds: u128| {
+        let settings = CanisterSettings { freezing_threshold: Some(seconds.into()), ..CanisterSettings::default() };
+        network.update_canister_settings(id, Some(admin), settings).unwrap();
+    };
+    let status = network.canister_status(id, Some(admin)).unwrap();
+    let number = |nat: candid::Nat| u128::try_from(nat.0).unwrap();
+    let burned_per_day = number(status.idle_cycles_burned_per_day);
+    // Leaves what a message needs to begin, but not what a message to itself needs besides.
+    let frozen = number(status.cycles) - 60_000_000_000;
+    set_threshold(frozen * 86_400 / burned_per_day);
+    let module = data_module(100_000);
+    let before = store.stats().unwrap();
+    match store.begin_upload_of(&module).unwrap() {
+        Err(BeginUploadError::StorageFull(StorageFull { needed, reason })) => {
+            assert!(needed > before.stable_bytes && reason.contains("cycles"), "{needed}: {reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let after = store.stats().unwrap();
+    assert_eq!((after.uploads, after.chunks, after.stable_bytes), (0, 0, before.stable_bytes));
+    // With enough cycles the same upload goes through.
+    set_threshold(86_400);
+    assert!(matches!(store.begin_upload_of(&module).unwrap(), Ok(UploadStatus::Open(_))));
+    store.put_chunk(Hash::of(&module), 0, &module).unwrap().unwrap();
+    store.commit_upload(Hash::of(&module)).unwrap().unwrap();
+}
+
+#[test]
+fn should_refuse_a_module_that_takes_too_long_to_validate() {
+    let depot = Depot::install().unwrap();
+    let values = "i32.const 0 ".repeat(1_000);
+    let results = "i32 ".repeat(1_000);
+    let targets = "0 ".repeat(1_000_000);
+    let text = format!(
+        "(module (type $many (func (result {results}))) (func (type $many) (block (type $many) {values} i32.const 0 \
+         br_table {targets} 0)))"
+    );
+    let module = wat::parse_str(text).unwrap();
+    let hash = Hash::of(&module);
+    assert!(depot.upload(&module, |_| ()).unwrap_err().to_string().contains("TooComplex"));
+    let refused = depot.blob_store().commit_upload(hash).unwrap();
+    assert!(matches!(refused, Err(CommitUploadError::InvalidModule(InvalidModule::TooComplex { .. }))), "{refused:?}");
+    assert!(depot.blob_store().abort_upload(hash).unwrap());
+}
