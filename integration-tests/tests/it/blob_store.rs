@@ -117,7 +117,9 @@ fn ask(depot: &Depot, url: &str, headers: &[(&str, &str)]) -> HttpResponse {
 
 #[test]
 fn should_answer_gateways_what_they_can_verify() {
-    let depot = Depot::install().unwrap();
+    // Certificates are verified with the key of the root subnet.
+    let network = network::builder().with_nns_subnet().with_application_subnet().build();
+    let depot = Depot::install_on(network).unwrap();
     let module = data_module(2_500_000);
     let url = format!("/module/{}", Hash::of(&module));
     depot.network.tick();
