@@ -30,7 +30,7 @@ mod weights;
 pub(crate) use engine::compile;
 pub(crate) use heap_leaves::{HeapLeaf, LeafContent};
 pub(crate) use module::{CompiledModule, MethodKind, Visibility};
-pub(crate) use sandbox::{GlobalValue, Memories, Sandbox};
+pub(crate) use sandbox::{Changes, GlobalValue, Memories, Sandbox};
 pub(crate) use stable::{LEAF_PAGES, Leaf, PAGE_BYTES, Page, StableMemory, WASM_PAGE_BYTES};
 
 /// A function of the canister with the environment it is called with: one callback of a call.
@@ -123,6 +123,9 @@ impl Entry {
 pub(crate) enum Keep {
     /// Changes are committed.
     Commit,
+    /// Changes are committed when the message used at most so many instructions. Otherwise they are undone, but come
+    /// with the [`Outcome`], to be [applied](Sandbox::apply) later.
+    CommitUpTo(u64),
     /// Changes stay visible to later messages but can still be undone by [`Sandbox::rollback`].
     ///
     /// For composite queries between their callbacks and for `pre_upgrade` before the new code is known to work.
@@ -182,6 +185,10 @@ pub(crate) struct Environment {
     pub instruction_limit: u64,
     /// Instruction limit of a callback, which calls prepay.
     pub callback_instruction_limit: u64,
+    /// Bytes that the canister's log can hold.
+    pub log_capacity: u64,
+    /// Bytes of memory that the canister may still take for responses to calls with guaranteed response.
+    pub response_memory_available: u64,
     /// How many more calls may be made before callbacks run out.
     pub callbacks_available: u64,
     /// Free slots in the output queue to each canister; a receiver not listed has [`crate::limits::QUEUE_CAPACITY`].
@@ -191,7 +198,7 @@ pub(crate) struct Environment {
 }
 
 /// A call that a message made, to be put into an output queue when the message succeeds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OutgoingCall {
     /// The called canister.
     pub receiver: Principal,
@@ -214,7 +221,7 @@ pub(crate) struct OutgoingCall {
 }
 
 /// What a message did besides changing its memories. All of it, but the logs, is void when the message trapped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Effects {
     /// The answer to the caller, if the message gave one.
     pub answer: Option<Answer>,
@@ -245,4 +252,6 @@ pub(crate) struct Outcome {
     pub dirty_pages: u64,
     /// What the canister printed, and its trap if there was one, in order.
     pub logs: Vec<String>,
+    /// The changes of the memories, when they are to be applied later.
+    pub changes: Option<Box<Changes>>,
 }

@@ -63,6 +63,16 @@ pub(crate) const MAX_DIRTY_STABLE_PAGES_MESSAGE: u64 = (2 << 30) / 4096;
 pub(crate) const MAX_DIRTY_STABLE_PAGES_UPGRADE: u64 = (8 << 30) / 4096;
 /// Stable pages (4 KiB) that a query may touch.
 pub(crate) const MAX_DIRTY_STABLE_PAGES_QUERY: u64 = (1 << 30) / 4096;
+/// Cores on which the canisters of a subnet run.
+pub(crate) const SCHEDULER_CORES: usize = 4;
+/// Messages of a subnet that may be under way between rounds; those beyond must begin again.
+pub(crate) const MAX_PAUSED_EXECUTIONS: usize = 4;
+/// Memory of a subnet for responses to calls with guaranteed response.
+pub(crate) const GUARANTEED_RESPONSE_MEMORY: u64 = 15 << 30;
+/// Heap delta at which a core, and after an iteration the subnet, does no more in a round.
+pub(crate) const MAX_HEAP_DELTA_PER_ITERATION: u64 = 200_000_000;
+/// As [`MAX_HEAP_DELTA_PER_ITERATION`], on system subnets.
+pub(crate) const SYSTEM_MAX_HEAP_DELTA_PER_ITERATION: u64 = 2_000_000_000;
 /// Heap delta at which a canister must wait; it falls by as much every round.
 pub(crate) const HEAP_DELTA_RATE_LIMIT: u64 = 75 << 20;
 
@@ -113,10 +123,18 @@ pub(crate) mod instructions {
     pub(crate) const INSTALL: u64 = 300_000_000_000;
     /// Message inspection.
     pub(crate) const INSPECT: u64 = 200_000_000;
-    /// A round.
+    /// A round, on each core.
     pub(crate) const ROUND: u64 = 4_000_000_000;
+    /// The part of a message or installation that runs in one round.
+    pub(crate) const SLICE: u64 = 2_000_000_000;
+    /// Management calls of a round get this fraction of its instructions.
+    pub(crate) const MANAGEMENT_FRACTION: u64 = 16;
     /// What each execution takes of a round besides its instructions; nobody pays for it.
     pub(crate) const MESSAGE_OVERHEAD: u64 = 2_000_000;
+    /// What each canister that runs takes of a round besides.
+    pub(crate) const CANISTER_OVERHEAD: u64 = 8_000_000;
+    /// What each canister of the subnet takes of a round after each iteration.
+    pub(crate) const ITERATION_OVERHEAD_PER_CANISTER: u64 = 12_000;
     /// By how much the debt of installations falls each round.
     pub(crate) const INSTALL_DEBT_PER_ROUND: u64 = 2_000_000_000;
     /// Part of the limit kept for a cleanup callback, in percent.
@@ -139,6 +157,10 @@ pub(crate) mod instructions {
     pub(crate) const SYSTEM_MESSAGE: u64 = 50_000_000_000;
     /// Query on a system subnet.
     pub(crate) const SYSTEM_QUERY: u64 = 50_000_000_000;
+    /// A round on a system subnet, on each core.
+    pub(crate) const SYSTEM_ROUND: u64 = 7_000_000_000;
+    /// The part of an installation that runs in one round, on a system subnet.
+    pub(crate) const SYSTEM_INSTALL_SLICE: u64 = 5_000_000_000;
     /// Installation on a system subnet.
     pub(crate) const SYSTEM_INSTALL: u64 = 1_000_000_000_000;
     /// Everything, under the benchmarking configuration.

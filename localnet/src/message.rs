@@ -4,7 +4,7 @@ use candid::Principal;
 use pocket_ic::RejectCode;
 use serde::{Deserialize, Serialize};
 
-use crate::error::UserError;
+use crate::{error::UserError, limits::MAX_REJECT_MESSAGE};
 
 /// An amount of cycles.
 pub(crate) type Cycles = u128;
@@ -40,6 +40,23 @@ pub(crate) struct Request {
     pub deadline: Option<u64>,
 }
 
+/// What stands for the part that is left out of a long reject message.
+const ELLIPSIS: &str = "...";
+/// How much of what is kept of a long reject message is its begin, in percent.
+const BEGIN_PERCENT: usize = 75;
+
+/// Shortens a reject message to the longest that is allowed: its begin, an ellipsis and its end are left.
+pub(crate) fn shorten(message: String) -> String {
+    if message.len() <= MAX_REJECT_MESSAGE {
+        return message;
+    }
+    let kept = MAX_REJECT_MESSAGE - ELLIPSIS.len();
+    let begin = kept * BEGIN_PERCENT / 100;
+    let begin_end = message.floor_char_boundary(begin);
+    let end_start = message.ceil_char_boundary(message.len() - (kept - begin));
+    format!("{}{ELLIPSIS}{}", &message[..begin_end], &message[end_start..])
+}
+
 /// What a call is answered with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
@@ -52,6 +69,16 @@ pub(crate) enum Answer {
 impl From<UserError> for Answer {
     fn from(error: UserError) -> Self {
         Answer::Reject(error.reject_code(), error.description)
+    }
+}
+
+impl Answer {
+    /// Returns the bytes that are paid for. The code of a reject is one of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Answer::Reply(bytes) => bytes.len() as u64,
+            Answer::Reject(_, message) => 1 + message.len() as u64,
+        }
     }
 }
 
@@ -109,5 +136,27 @@ impl CallOrigin {
             CallOrigin::Canister { deadline, .. } => *deadline,
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_keep_begin_and_end_of_a_long_reject_message() {
+        let longest = "x".repeat(MAX_REJECT_MESSAGE);
+        assert_eq!(shorten(longest.clone()), longest);
+        let short = shorten(format!("begin{longest}end"));
+        assert_eq!((short.len(), short.find(ELLIPSIS)), (MAX_REJECT_MESSAGE, Some(6141)));
+        assert!(short.starts_with("beginx") && short.ends_with("xend"));
+        let wide = shorten("ä".repeat(MAX_REJECT_MESSAGE));
+        assert!(wide.len() <= MAX_REJECT_MESSAGE && wide.len() >= MAX_REJECT_MESSAGE - 2, "{}", wide.len());
+    }
+
+    #[test]
+    fn should_count_the_code_of_a_reject() {
+        assert_eq!(Answer::Reply(vec![0; 7]).bytes(), 7);
+        assert_eq!(Answer::Reject(RejectCode::CanisterReject, "no".to_owned()).bytes(), 3);
     }
 }

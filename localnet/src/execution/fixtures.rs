@@ -43,6 +43,8 @@ pub(super) fn environment() -> Environment {
         call_context_instructions: 0,
         instruction_limit: 1_000_000_000,
         callback_instruction_limit: 40_000_000_000,
+        log_capacity: 4_096,
+        response_memory_available: 1 << 30,
         callbacks_available: 100,
         queue_slots: Vec::new(),
         may_mint: false,

@@ -6,7 +6,12 @@
 //! only drops them. Both cost time by what was changed, not by the size of the heap.
 //!
 //! This relies on Linux (`memfd_create` and `/proc/self/pagemap`) and is the only module with unsafe code.
+//!
+//! The kernel looks at every page of the private mapping that is there when it is asked for the dirty ones, so pages
+//! that were only read are unmapped from time to time: a message takes time by what it touches, however large the heap.
 #![expect(unsafe_code, reason = "memory mappings shared with compiled Wasm cannot be expressed safely")]
+
+mod page_map;
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("localnet runs on 64-bit Linux only: its heaps need memfd and /proc/self/pagemap");
@@ -15,10 +20,8 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     ffi::c_void,
-    fs::File,
     io,
     ops::Range,
-    os::unix::fs::FileExt,
     ptr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -34,23 +37,15 @@ use wasmtime::{AsContextMut, LinearMemory, MemoryCreator, MemoryType};
 
 use super::{
     heap_leaves::{HeapLeaf, HeapLeaves},
-    stable::PAGE_BYTES,
+    stable::{PAGE_BYTES, PageSet},
 };
 use crate::limits::{MAX_WASM32_HEAP, MAX_WASM64_HEAP};
 
 /// Inaccessible bytes behind a heap, so that 32-bit addresses with an offset need no bounds check.
 pub(super) const GUARD_BYTES: u64 = 32 << 20;
 
-/// Bytes of one entry of `/proc/self/pagemap`.
-const ENTRY_BYTES: usize = 8;
-/// Entries of the page map read at once.
-const ENTRIES_AT_ONCE: usize = 8192;
-/// Set in an entry when the page is in memory.
-const ENTRY_PRESENT: u64 = 1 << 63;
-/// Set in an entry when the page was swapped out.
-const ENTRY_SWAPPED: u64 = 1 << 62;
-/// Set in an entry when the page belongs to the file, that is, was not copied for writing.
-const ENTRY_OF_FILE: u64 = 1 << 61;
+/// Pages that may stay mapped though they were only read.
+const MAX_CLEAN_PAGES: usize = 8192;
 
 /// Returns the bytes of address space that a heap may grow to.
 pub(super) fn capacity(wasm64: bool) -> u64 {
@@ -153,28 +148,35 @@ impl Heap {
 
     /// Returns the byte ranges of pages that were written to since they were last committed or discarded, in order.
     pub(super) fn dirty(&self, _exclusive: impl AsContextMut) -> io::Result<Vec<Range<usize>>> {
-        let map = File::open("/proc/self/pagemap")?;
-        let first = self.private as usize / PAGE_BYTES;
-        let pages = self.bytes() / PAGE_BYTES;
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        let mut buffer = vec![0; ENTRIES_AT_ONCE.min(pages) * ENTRY_BYTES];
-        for start in (0..pages).step_by(ENTRIES_AT_ONCE) {
-            let count = ENTRIES_AT_ONCE.min(pages - start);
-            let entries = &mut buffer[..count * ENTRY_BYTES];
-            map.read_exact_at(entries, ((first + start) * ENTRY_BYTES) as u64)?;
-            for (index, entry) in entries.as_chunks::<ENTRY_BYTES>().0.iter().enumerate() {
-                let entry = u64::from_le_bytes(*entry);
-                if entry & (ENTRY_PRESENT | ENTRY_SWAPPED) == 0 || entry & ENTRY_OF_FILE != 0 {
-                    continue;
-                }
-                let offset = (start + index) * PAGE_BYTES;
-                match ranges.last_mut() {
-                    Some(last) if last.end == offset => last.end += PAGE_BYTES,
-                    _ => ranges.push(offset..offset + PAGE_BYTES),
-                }
+        let start = self.private as usize;
+        let mut dirty: Vec<Range<usize>> = Vec::new();
+        let mut clean: Vec<Range<usize>> = Vec::new();
+        page_map::visit(start..start + self.bytes(), |range, copied| {
+            let range = range.start - start..range.end - start;
+            let ranges = if copied { &mut dirty } else { &mut clean };
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
+            }
+        })?;
+        if clean.iter().map(ExactSizeIterator::len).sum::<usize>() > MAX_CLEAN_PAGES * PAGE_BYTES {
+            for range in &clean {
+                self.forget(range)?;
             }
         }
-        Ok(ranges)
+        Ok(dirty)
+    }
+
+    /// Returns the byte ranges that may hold something else than zeros, in order: what was ever committed, and `dirty`.
+    pub(super) fn written(&self, dirty: &[Range<usize>]) -> Vec<Range<usize>> {
+        let mut pages = PageSet::default();
+        for offset in self.leaves().committed() {
+            pages.insert(offset as u64, PAGE_BYTES as u64);
+        }
+        for range in dirty {
+            pages.insert(range.start as u64, range.len() as u64);
+        }
+        pages.ranges().map(|range| range.start as usize..range.end as usize).collect()
     }
 
     /// Makes the content of dirty ranges the committed one.

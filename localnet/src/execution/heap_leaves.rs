@@ -74,6 +74,14 @@ impl HeapLeaves {
         }
     }
 
+    /// Returns the offsets of all pages that were ever committed, in order.
+    pub(super) fn committed(&self) -> impl Iterator<Item = usize> {
+        self.committed.iter().flat_map(|(leaf, words)| {
+            let is_in = |place: &usize| words[place / WORD_BITS] >> (place % WORD_BITS) & 1 == 1;
+            (0..LEAF_PAGES).filter(is_in).map(move |place| (*leaf as usize * LEAF_PAGES + place) * PAGE_BYTES)
+        })
+    }
+
     /// Returns all leaves by their numbers. `read` copies the page at an offset; it is asked for changed leaves only.
     pub(super) fn current(&mut self, read: impl Fn(usize) -> Page) -> BTreeMap<u64, Arc<HeapLeaf>> {
         for (number, pages) in &self.committed {

@@ -13,7 +13,6 @@ use super::{
     module::{MEMORY_EXPORT, TABLE_EXPORT, entry_export, global_export},
     stable::{PAGE_BYTES, WASM_PAGE_BYTES},
     system_api::{Halt, HostState, Mode, Run},
-    weights::FUNCTION_ENTRY_FUEL,
 };
 use crate::error::{ErrorCode, UserError, UserResult};
 
@@ -122,6 +121,20 @@ impl From<GlobalValue> for Val {
     }
 }
 
+/// What a message changed, detached from running code.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Changes {
+    /// Offsets and contents of the pages of the heap that changed.
+    pages: Vec<(u64, Vec<u8>)>,
+    /// Bytes of the heap afterwards.
+    heap_bytes: u64,
+    /// Mutable globals in order.
+    globals: Vec<GlobalValue>,
+    /// Stable memory, all of it.
+    #[serde(with = "super::stable::pages")]
+    stable: StableMemory,
+}
+
 /// The state to return to when a message, or all that was held, is undone.
 struct Checkpoint {
     stable: StableMemory,
@@ -213,6 +226,23 @@ impl Running {
         self.memory.map_or(&[], |memory| memory.data(&self.store))
     }
 
+    /// Copies what is in the heap; pages that were never written to take no space.
+    fn copy_heap(&mut self) -> StableMemory {
+        let dirty = self.dirty();
+        let mut copy = StableMemory::zeroed(self.heap_bytes() as u64 / WASM_PAGE_BYTES);
+        let Some(heap) = &self.heap else { return copy };
+        let content = self.content();
+        for range in heap.written(&dirty) {
+            for offset in range.step_by(PAGE_BYTES) {
+                let page = &content[offset..offset + PAGE_BYTES];
+                if page.iter().any(|byte| *byte != 0) {
+                    copy.write(offset as u64, page);
+                }
+            }
+        }
+        copy
+    }
+
     fn globals(&mut self) -> Vec<GlobalValue> {
         self.globals.iter().filter_map(|global| GlobalValue::of(&global.get(&mut self.store))).collect()
     }
@@ -229,6 +259,15 @@ impl Running {
         let content = memory.data_mut(&mut self.store);
         for (range, bytes) in pages {
             content[range.clone()].copy_from_slice(bytes);
+        }
+    }
+
+    /// Makes the heap at least as large as a message made it before.
+    fn grow(&mut self, bytes: u64) {
+        let Some(memory) = self.memory else { return };
+        let missing = bytes.saturating_sub(self.heap_bytes() as u64) / WASM_PAGE_BYTES;
+        if missing > 0 {
+            memory.grow(&mut self.store, missing).expect("the heap was as large before, and no message limits it now");
         }
     }
 
@@ -360,8 +399,13 @@ impl Sandbox {
         let heap_pages = dirty.iter().map(ExactSizeIterator::len).sum::<usize>() / PAGE_BYTES;
         let held_pages = checkpoint.held_pages.iter().map(|(range, _)| range.len()).sum::<usize>() / PAGE_BYTES;
         let changed_pages = heap_pages.saturating_sub(held_pages) as u64 + ended.dirty_stable_pages;
+        let mut changes = None;
         match (&ended.result, keep) {
-            (Ok(_), Keep::Commit) => {
+            (Ok(_), Keep::CommitUpTo(limit)) if ended.instructions > limit => {
+                changes = Some(Box::new(self.changes()));
+                self.restore(&checkpoint, &dirty);
+            }
+            (Ok(_), Keep::Commit | Keep::CommitUpTo(_)) => {
                 self.globals = self.running.globals();
                 self.running.commit(&dirty);
                 self.held = None;
@@ -376,14 +420,36 @@ impl Sandbox {
             self.renew();
         }
         if let Err(halt) = &ended.result {
-            ended.logs.push(halt.log());
+            ended.logs.extend(halt.log());
         }
         Outcome {
             dirty_pages: if ended.result.is_ok() && keep != Keep::Discard { changed_pages } else { 0 },
             result: ended.result.map_err(|halt| halt.into_user_error(&canister)),
             instructions: ended.instructions,
             logs: ended.logs,
+            changes,
         }
+    }
+
+    /// Copies what differs from the committed state.
+    fn changes(&mut self) -> Changes {
+        let pages = self.dirty_pages().into_iter().map(|(range, bytes)| (range.start as u64, bytes)).collect();
+        let globals = self.running.globals();
+        Changes { pages, heap_bytes: self.heap_bytes(), globals, stable: self.stable().clone() }
+    }
+
+    /// Commits changes that a message made earlier and that came with its outcome. Nothing may have run since then but
+    /// what left no trace, and nothing may be held.
+    pub(crate) fn apply(&mut self, changes: Changes) {
+        self.running.grow(changes.heap_bytes);
+        let range = |offset: u64, bytes: &[u8]| offset as usize..offset as usize + bytes.len();
+        let pages: Vec<_> = changes.pages.into_iter().map(|(offset, bytes)| (range(offset, &bytes), bytes)).collect();
+        self.running.put_back(&pages);
+        let dirty = self.running.dirty();
+        self.running.commit(&dirty);
+        self.running.set_globals(&changes.globals);
+        self.globals = changes.globals;
+        self.running.store.data_mut().stable = changes.stable;
     }
 
     fn run(&mut self, entry: &Entry, run: Run, limit: u64) -> Ended {
@@ -403,15 +469,15 @@ impl Sandbox {
             Err(halt) => return Ended::at_once(Err(halt)),
         };
         running.store.data_mut().run = Some(Box::new(run));
-        // The engine takes fuel on entry, which the replica's count does not know.
-        let fuel = limit.saturating_add(FUNCTION_ENTRY_FUEL);
-        running.store.set_fuel(fuel).expect("the engine is configured to consume fuel");
+        running.store.data_mut().owed_instructions = 0;
+        running.store.set_fuel(limit).expect("the engine is configured to consume fuel");
         let result = running.call(entry, function, limit);
         let left = running.store.get_fuel().expect("the engine is configured to consume fuel");
         let run = running.store.data_mut().run.take();
         let dirty_stable_pages = run.as_ref().map_or(0, |run| run.dirty_stable_pages);
         let (effects, logs) = run.map_or_else(Default::default, |run| run.finish());
-        let instructions = limit.saturating_sub(left);
+        let owed = running.store.data().owed_instructions;
+        let instructions = (limit - left.min(limit)).saturating_add(owed).min(limit);
         Ended { result: result.map(|()| effects), instructions, dirty_stable_pages, logs }
     }
 
@@ -465,9 +531,9 @@ impl Sandbox {
     /// Copies the memories, for a snapshot or to carry them to other code.
     ///
     /// Held changes are in the copy.
-    pub(crate) fn memories(&self) -> Memories {
+    pub(crate) fn memories(&mut self) -> Memories {
         let image = HeapImage {
-            content: StableMemory::from_bytes(self.running.content()),
+            content: self.running.copy_heap(),
             globals: self.globals.clone(),
             module: Some(self.module.hash()),
         };

@@ -3,7 +3,7 @@
 //! Pages of 4 KiB hang in leaves of 512; both are shared by reference count between copies. A page that was never
 //! written to takes no space, so a canister may grow to the largest size the network allows at no cost.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 /// Bytes of a Wasm page.
 pub(crate) const WASM_PAGE_BYTES: u64 = 64 << 10;
@@ -38,6 +38,92 @@ impl Leaf {
     /// Returns the pages that were ever written to, with their places in the leaf, in order.
     pub(crate) fn pages(&self) -> impl Iterator<Item = (usize, &Page)> {
         self.pages.iter().enumerate().filter_map(|(place, page)| page.as_deref().map(|page| (place, page)))
+    }
+}
+
+/// Stable memory, written by serde as its size and the pages that were ever written to.
+pub(super) mod pages {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_bytes::ByteBuf;
+
+    use super::StableMemory;
+
+    #[derive(Serialize, Deserialize)]
+    struct Pages {
+        wasm_pages: u64,
+        pages: Vec<(u64, ByteBuf)>,
+    }
+
+    /// Writes the memory.
+    pub(in crate::execution) fn serialize<S: Serializer>(
+        memory: &StableMemory,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let pages = memory.written_pages().map(|(offset, page)| (offset, ByteBuf::from(page.to_vec()))).collect();
+        Pages { wasm_pages: memory.wasm_pages(), pages }.serialize(serializer)
+    }
+
+    /// Reads the memory.
+    pub(in crate::execution) fn deserialize<'a, D: Deserializer<'a>>(
+        deserializer: D,
+    ) -> Result<StableMemory, D::Error> {
+        let Pages { wasm_pages, pages } = Pages::deserialize(deserializer)?;
+        let mut memory = StableMemory::zeroed(wasm_pages);
+        for (offset, page) in pages {
+            if !memory.contains(offset, page.len() as u64) {
+                return Err(serde::de::Error::custom("a page of stable memory lies past its end"));
+            }
+            memory.write(offset, &page);
+        }
+        Ok(memory)
+    }
+}
+
+/// A set of pages of a memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PageSet {
+    /// A bit for each page of a leaf.
+    leaves: BTreeMap<u64, [u64; LEAF_PAGES / 64]>,
+    count: u64,
+}
+
+impl PageSet {
+    /// Adds the pages that a range lies in.
+    pub(super) fn insert(&mut self, offset: u64, length: u64) {
+        if length == 0 {
+            return;
+        }
+        for page in offset / PAGE_BYTES as u64..=(offset + (length - 1)) / PAGE_BYTES as u64 {
+            let (leaf, bit) = (page / LEAF_PAGES as u64, (page % LEAF_PAGES as u64) as usize);
+            let word = &mut self.leaves.entry(leaf).or_default()[bit / 64];
+            let mask = 1 << (bit % 64);
+            self.count += u64::from(*word & mask == 0);
+            *word |= mask;
+        }
+    }
+
+    /// Returns how many pages are in the set.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Returns the bytes of the pages, as few ranges in order.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        let mut pages = self.leaves.iter().flat_map(|(leaf, words)| {
+            let is_in = |bit: &usize| words[bit / 64] >> (bit % 64) & 1 == 1;
+            (0..LEAF_PAGES).filter(is_in).map(move |bit| leaf * LEAF_PAGES as u64 + bit as u64)
+        });
+        let mut next = pages.next();
+        std::iter::from_fn(move || {
+            let start = next?;
+            let mut end = start + 1;
+            next = pages.next();
+            while next == Some(end) {
+                end += 1;
+                next = pages.next();
+            }
+            Some(start * PAGE_BYTES as u64..end * PAGE_BYTES as u64)
+        })
     }
 }
 
@@ -270,6 +356,22 @@ mod tests {
         memory.write(0, &[2]);
         assert!(!before.ptr_eq(&leaf(&memory)));
         assert_eq!(before.strong_count(), 0, "the pages were moved, not copied");
+    }
+
+    #[test]
+    fn should_count_each_page_of_a_set_once_and_answer_ranges() {
+        let mut pages = PageSet::default();
+        pages.insert(4000, 200);
+        assert_eq!(pages.count(), 2);
+        pages.insert(0, 1);
+        pages.insert(8191, 1);
+        pages.insert(500, 0);
+        assert_eq!(pages.count(), 2);
+        pages.insert((LEAF_PAGES * PAGE_BYTES) as u64 - 1, 2);
+        assert_eq!(pages.count(), 4);
+        let border = (LEAF_PAGES * PAGE_BYTES) as u64;
+        assert_eq!(pages.ranges().collect::<Vec<_>>(), [0..8192, border - 4096..border + 4096]);
+        assert_eq!(PageSet::default().ranges().count(), 0);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) use mode::Mode;
 pub(super) use run::{HostState, Run};
 pub(super) use trap::Halt;
 
-use super::{engine::engine, weights::FUNCTION_ENTRY_FUEL};
+use super::engine::engine;
 use mode::Modes;
 
 /// An address or a size: `i32` or `i64`, by the module's memory.
@@ -123,12 +123,16 @@ fn enter(
     if !modes.contains(mode) {
         return Err(Halt::Contract(format!("\"ic0_{name}\" cannot be executed in {mode} mode")).into());
     }
-    // The engine takes fuel on entry to functions of the module only, but the weight of a call counts on it.
-    charge(caller, instructions + FUNCTION_ENTRY_FUEL)
+    charge(caller, instructions)
 }
+
+/// What the replica counts for each byte of a payload that leaves the canister.
+const TRANSMITTED_BYTE: u64 = 50;
 
 /// Takes instructions from what the message has left.
 fn charge(caller: &mut Caller<'_, HostState>, instructions: u64) -> wasmtime::Result<()> {
+    let owed = std::mem::take(&mut caller.data_mut().owed_instructions);
+    let instructions = instructions.saturating_add(owed);
     let left = caller.get_fuel()?;
     match left.checked_sub(instructions) {
         Some(rest) => caller.set_fuel(rest),
@@ -137,6 +141,11 @@ fn charge(caller: &mut Caller<'_, HostState>, instructions: u64) -> wasmtime::Re
             Err(wasmtime::Trap::OutOfFuel.into())
         }
     }
+}
+
+/// Charges for bytes that leave the canister in a request or a response.
+fn charge_transmission(caller: &mut Caller<'_, HostState>, bytes: u64) -> wasmtime::Result<()> {
+    charge(caller, bytes.saturating_mul(TRANSMITTED_BYTE))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     execution::{
         compile,
-        fixtures::{callback, environment, fail, install, query, reply, run, succeed, update, wrap},
+        fixtures::{callback, environment, fail, install, query, reply, run, run_body, succeed, update, wrap},
     },
     limits::{MAX_DIRTY_STABLE_PAGES_MESSAGE, MAX_STABLE_MEMORY},
     message::Answer,
@@ -312,17 +312,81 @@ fn should_count_instructions_as_the_replica_does() {
         outcome.result.unwrap();
         outcome.instructions
     };
-    assert_eq!(count(""), 0);
-    assert_eq!(count("(drop (i32.add (i32.const 1) (i32.const 2)))"), 4);
-    assert_eq!(count("(drop (i32.div_u (i32.const 1) (i32.const 2)))"), 13);
-    assert_eq!(count("(i32.store (i32.const 0) (i32.const 2))"), 3);
-    assert_eq!(count("(block (br 0))"), 2);
-    assert_eq!(count("(memory.fill (i32.const 0) (i32.const 1) (i32.const 1000))"), 3 + 100 + 1000);
+    // Entering a function weighs 1.
+    assert_eq!(count(""), 1);
+    assert_eq!(count("(drop (i32.add (i32.const 1) (i32.const 2)))"), 5);
+    assert_eq!(count("(drop (i32.div_u (i32.const 1) (i32.const 2)))"), 14);
+    assert_eq!(count("(i32.store (i32.const 0) (i32.const 2))"), 4);
+    assert_eq!(count("(block (br 0))"), 3);
+    assert_eq!(count("(memory.fill (i32.const 0) (i32.const 1) (i32.const 1000))"), 1 + 3 + 100 + 1000);
+    // A length that the compiler does not know is counted, too.
+    let length = "(local $n i32) (local.set $n (i32.const 1000))";
+    let copy = "(memory.copy (i32.const 0) (i32.const 2000) (local.get $n))";
+    assert_eq!(count(&format!("{length} {copy}")), 1 + 2 + 3 + 100 + 1000);
+    assert_eq!(count("(drop (memory.grow (i32.const 1)))"), 1 + 1 + 300 + 1);
+    assert_eq!(count("(drop (memory.size))"), 1 + 20 + 1);
     // A call weighs 5 and the function 500.
-    assert_eq!(count("(drop (call $time))"), 506);
-    assert_eq!(count("(drop (call $performance_counter (i32.const 0)))"), 207);
+    assert_eq!(count("(drop (call $time))"), 507);
+    assert_eq!(count("(drop (call $performance_counter (i32.const 0)))"), 208);
     let looping = "(local $i i32) (loop (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 10))))";
-    assert_eq!(count(looping), 10 * 8);
+    assert_eq!(count(looping), 1 + 10 * 8);
+}
+
+#[test]
+fn should_count_calls_within_the_module() {
+    let module = |body: &str| {
+        format!(
+            r#"(module (type $t (func)) (table 1 funcref) (elem (i32.const 0) $f)
+                (func $f) (func (export "canister_update go") {body}))"#
+        )
+    };
+    let count = |body: &str| run(&mut install(&module(body)), &update("go"), Keep::Commit).instructions;
+    assert_eq!(count("(call $f)"), 1 + 5 + 1);
+    assert_eq!(count("(call_indirect (type $t) (i32.const 0))"), 1 + 1 + 10 + 1);
+    assert_eq!(count("(return_call $f)"), 1 + 3 + 1);
+}
+
+#[test]
+fn should_count_what_leaves_the_canister_fifty_times_a_byte() {
+    let imports = "debug_print (param i32 i32)";
+    let count = |body: &str| run_body(imports, body, environment()).instructions;
+    assert_eq!(count("(call $append (i32.const 0) (i32.const 30))"), 1 + 2 + 5 + 500 + 50 * 30);
+    // Printed bytes count once for reading, twice for the place they take in the log, fifty times for the way there.
+    let print = "(call $debug_print (i32.const 0) (i32.const 30))";
+    assert_eq!(count(print), 1 + 2 + 5 + 100 + 53 * 30);
+    // What does not fit into the log any more is not sent.
+    let long = "(call $debug_print (i32.const 0) (i32.const 5000))";
+    assert_eq!(count(long), 1 + 2 + 5 + 100 + 5_000 + 2 * 4_096 + 50 * 4_096);
+    let second = count(&format!("{long} {print}")) - count(long);
+    assert_eq!(second, 2 + 5 + 100 + 3 * 30);
+}
+
+#[test]
+fn should_count_what_a_trap_says() {
+    let outcome = run_body("trap (param i32 i32)", "(call $trap (i32.const 0) (i32.const 10))", environment());
+    assert_eq!(outcome.result.unwrap_err().code, ErrorCode::CanisterCalledTrap);
+    assert_eq!(outcome.instructions, 1 + 2 + 5 + 500 + 53 * 10);
+}
+
+#[test]
+fn should_count_nothing_for_the_size_of_stable_memory_and_a_hundred_for_growing_it() {
+    let imports = "stable64_size (result i64)\nstable64_grow (param i64) (result i64)";
+    let count = |body: &str| run_body(imports, body, environment()).instructions;
+    assert_eq!(count("(drop (call $stable64_size))"), 1 + 5 + 1);
+    assert_eq!(count("(drop (call $stable64_grow (i64.const 1)))"), 1 + 1 + 5 + 100 + 1);
+}
+
+#[test]
+fn should_not_look_at_addresses_when_there_is_nothing_to_copy() {
+    let imports = "stable64_read (param i64 i64 i64)\nstable64_write (param i64 i64 i64)\n\
+                   stable_read (param i32 i32 i32)\nstable_write (param i32 i32 i32)";
+    let far = "(i64.const 5000000) (i64.const 5000000) (i64.const 0)";
+    let far32 = "(i32.const 5000000) (i32.const 5000000) (i32.const 0)";
+    for name in ["stable64_read", "stable64_write"] {
+        assert!(run_body(imports, &format!("(call ${name} {far})"), environment()).result.is_ok(), "{name}");
+    }
+    assert!(run_body(imports, &format!("(call $stable_read {far32})"), environment()).result.is_ok());
+    assert!(run_body(imports, &format!("(call $stable_write {far32})"), environment()).result.is_err());
 }
 
 #[test]
@@ -436,4 +500,96 @@ fn should_move_between_threads() {
         .unwrap();
     }
     assert_eq!(state(&mut sandbox)[0], 3);
+}
+
+/// A module with a heap of so many MiB; `fill` writes to and `look` reads every page, `count` touches one.
+fn with_heap(mebibytes: u32) -> String {
+    format!(
+        r#"(module
+            (import "ic0" "msg_reply" (func $reply))
+            (memory {pages})
+            (func (export "canister_update fill") (local $at i32)
+                (loop $again
+                    (i32.store (local.get $at) (i32.const 7))
+                    (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+                    (br_if $again (i32.lt_u (local.get $at) (i32.const {bytes})))))
+            (func (export "canister_update look") (local $at i32)
+                (loop $again
+                    (drop (i32.load (local.get $at)))
+                    (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+                    (br_if $again (i32.lt_u (local.get $at) (i32.const {bytes})))))
+            (func (export "canister_update count")
+                (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))) (call $reply)))"#,
+        pages = mebibytes * 16,
+        bytes = mebibytes << 20,
+    )
+}
+
+#[test]
+fn should_copy_only_pages_that_were_written_to() {
+    let mut sandbox = install(&with_heap(64));
+    succeed(&mut sandbox, &update("look"), Keep::Commit);
+    succeed(&mut sandbox, &update("count"), Keep::Commit);
+    let memories = sandbox.memories();
+    let heap = memories.heap().unwrap();
+    assert_eq!((heap.bytes(), heap.written_pages().count()), (64 << 20, 1));
+    let mut copy = Sandbox::new(sandbox.module().clone(), memories).unwrap();
+    succeed(&mut copy, &update("count"), Keep::Hold);
+    assert_eq!(copy.memories().heap().unwrap().to_bytes()[0], 2, "held changes are in the copy");
+}
+
+#[test]
+#[ignore = "measures time"]
+fn measure_messages_by_the_size_of_the_heap() {
+    for mebibytes in [1, 16, 128, 1024] {
+        let mut sandbox = install(&with_heap(mebibytes));
+        succeed(&mut sandbox, &update("fill"), Keep::Commit);
+        succeed(&mut sandbox, &update("look"), Keep::Commit);
+        for _ in 0..10 {
+            succeed(&mut sandbox, &update("count"), Keep::Commit);
+        }
+        let start = std::time::Instant::now();
+        for _ in 0..500 {
+            succeed(&mut sandbox, &update("count"), Keep::Commit);
+        }
+        println!("{mebibytes} MiB: {:?} a message", start.elapsed() / 500);
+        let start = std::time::Instant::now();
+        let memories = sandbox.memories();
+        println!(
+            "{mebibytes} MiB: {:?} to copy {} pages",
+            start.elapsed(),
+            memories.heap().unwrap().written_pages().count()
+        );
+        let start = std::time::Instant::now();
+        succeed(&mut sandbox, &update("look"), Keep::Commit);
+        println!("{mebibytes} MiB: {:?} to look at all", start.elapsed());
+    }
+}
+
+#[test]
+fn should_apply_changes_later_that_one_message_made() {
+    let mut sandbox = counter();
+    let small = sandbox.execute(&update("count"), environment(), Keep::CommitUpTo(1_000_000));
+    assert!(small.result.is_ok() && small.changes.is_none());
+    let before = state(&mut sandbox);
+    let first = sandbox.execute(&update("count"), environment(), Keep::CommitUpTo(10));
+    assert!(first.result.is_ok() && first.dirty_pages > 0);
+    assert_eq!(state(&mut sandbox), before, "nothing shows yet");
+    // What waits may be written to a file and read back meanwhile.
+    let later = |changes: Option<Box<Changes>>| {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&*changes.expect("the message used more"), &mut bytes).unwrap();
+        ciborium::from_reader::<Changes, _>(bytes.as_slice()).unwrap()
+    };
+    sandbox.apply(later(first.changes));
+    let grown = sandbox.execute(&update("grow"), environment(), Keep::CommitUpTo(10));
+    sandbox.apply(later(grown.changes));
+    let mut other = counter();
+    for method in ["count", "count", "grow"] {
+        succeed(&mut other, &update(method), Keep::Commit);
+    }
+    assert_eq!(state(&mut sandbox), state(&mut other));
+    let failed = sandbox.execute(&update("trap"), environment(), Keep::CommitUpTo(10));
+    assert!(failed.result.is_err() && failed.changes.is_none());
+    assert_eq!(state(&mut sandbox), state(&mut other));
 }

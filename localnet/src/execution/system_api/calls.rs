@@ -4,10 +4,10 @@ use candid::Principal;
 use wasmtime::{Caller, Linker};
 
 use super::{
-    Halt, HostState, Run, Size,
+    Halt, HostState, Run, Size, charge_transmission,
     cycles::amount,
     enter,
-    heap_access::{read, read_text},
+    heap_access::{copy_in, read, read_text},
     mode,
 };
 use crate::{
@@ -92,7 +92,8 @@ pub(super) fn define<I: Size>(linker: &mut Linker<HostState>) -> wasmtime::Resul
         |mut caller: Call<'_>, source: I, size: I| -> wasmtime::Result<()> {
             let name = "call_data_append";
             enter(&mut caller, name, mode::CALLING, 500)?;
-            let bytes = read(&mut caller, name, source.wide(), size.wide(), MAX_LOCAL_REQUEST_PAYLOAD)?;
+            charge_transmission(&mut caller, size.wide())?;
+            let bytes = copy_in(&mut caller, name, source.wide(), size.wide(), MAX_LOCAL_REQUEST_PAYLOAD)?;
             let call = pending(caller.data_mut().run()?, name)?;
             check_size(name, call.method.len() + call.payload.len() + bytes.len())?;
             call.payload.extend(bytes);
@@ -181,9 +182,16 @@ fn perform(run: &mut Run) -> wasmtime::Result<u32> {
     let slots = &run.environment.queue_slots;
     let slots = slots.iter().find(|(canister, _)| *canister == receiver).map_or(QUEUE_CAPACITY, |(_, slots)| *slots);
     let made = run.calls_by_receiver.get(&receiver).copied().unwrap_or(0);
+    // Room for the largest response is kept from now on, and bears on the freezing threshold.
+    let is_query = run.mode.is_non_replicated_query();
+    let is_guaranteed = !is_query && run.pending_call.as_ref().is_some_and(|call| call.timeout_seconds.is_none());
+    let response_memory = if is_guaranteed { MAX_INTER_CANISTER_PAYLOAD as u64 } else { 0 };
+    run.response_memory += response_memory;
     let is_affordable = prepayment == 0 || prepayment <= run.liquid_balance();
+    let has_memory = run.response_memory <= run.environment.response_memory_available;
     let has_callback = (run.effects.calls.len() as u64) < run.environment.callbacks_available;
-    if !is_affordable || !has_callback || made >= slots {
+    if !is_affordable || !has_memory || !has_callback || made >= slots {
+        run.response_memory -= response_memory;
         drop_pending(run);
         return Ok(NOT_PERFORMED);
     }

@@ -7,7 +7,7 @@ use super::{
     Halt, HostState, Run, Size,
     calls::prepayment,
     enter,
-    heap_access::{read, read_text, write_cycles},
+    heap_access::{copy_in, read_text, write_cycles},
     mode,
 };
 use crate::message::Cycles;
@@ -82,8 +82,8 @@ pub(super) fn define<I: Size>(linker: &mut Linker<HostState>) -> wasmtime::Resul
         "cost_http_request_v2",
         |mut caller: Call<'_>, source: I, size: I, destination: I| -> wasmtime::Result<()> {
             let name = "cost_http_request_v2";
-            enter(&mut caller, name, mode::ANY, 500)?;
-            let bytes = read(&mut caller, name, source.wide(), size.wide(), MAX_HTTP_PARAMETERS)?;
+            enter(&mut caller, name, mode::ANY, 10_000)?;
+            let bytes = copy_in(&mut caller, name, source.wide(), size.wide(), MAX_HTTP_PARAMETERS)?;
             let parameters = Decode!(&bytes, HttpParameters)
                 .map_err(|error| Halt::Contract(format!("{name}: cannot decode the parameters: {error}")))?;
             let response = parameters.raw_response_bytes.unwrap_or(DEFAULT_HTTP_RESPONSE_BYTES);

@@ -62,7 +62,7 @@ pub(super) fn define<I: Size>(linker: &mut Linker<HostState>) -> wasmtime::Resul
         "ic0",
         "cycles_burn128",
         |mut caller: Call<'_>, high: u64, low: u64, destination: I| -> wasmtime::Result<()> {
-            enter(&mut caller, "cycles_burn128", mode::BURNING_CYCLES, 100)?;
+            enter(&mut caller, "cycles_burn128", mode::BURNING_CYCLES, 500)?;
             let run = caller.data_mut().run()?;
             let burned = amount(high, low).min(run.liquid_balance());
             run.balance -= burned;
@@ -74,7 +74,7 @@ pub(super) fn define<I: Size>(linker: &mut Linker<HostState>) -> wasmtime::Resul
         "ic0",
         "mint_cycles128",
         |mut caller: Call<'_>, high: u64, low: u64, destination: I| -> wasmtime::Result<()> {
-            enter(&mut caller, "mint_cycles128", mode::ATTACHING_CYCLES, 500)?;
+            enter(&mut caller, "mint_cycles128", mode::ATTACHING_CYCLES, 0)?;
             let run = caller.data_mut().run()?;
             if !run.environment.may_mint {
                 return Err(Halt::Contract(

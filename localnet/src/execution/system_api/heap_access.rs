@@ -64,6 +64,17 @@ pub(super) fn read(
     limit: usize,
 ) -> wasmtime::Result<Vec<u8>> {
     charge(caller, size)?;
+    copy_in(caller, name, source, size, limit)
+}
+
+/// Reads bytes from the heap, at most `limit`, which were charged for already.
+pub(super) fn copy_in(
+    caller: &mut Caller<'_, HostState>,
+    name: &str,
+    source: u64,
+    size: u64,
+    limit: usize,
+) -> wasmtime::Result<Vec<u8>> {
     let (heap, _) = split(caller)?;
     let bytes = slice(heap, name, source, size)?;
     if bytes.len() > limit {
@@ -80,7 +91,19 @@ pub(super) fn read_text(
     size: u64,
     limit: usize,
 ) -> wasmtime::Result<String> {
-    let bytes = read(caller, name, source, size, limit)?;
+    charge(caller, size)?;
+    copy_in_text(caller, name, source, size, limit)
+}
+
+/// Reads text from the heap as [`copy_in`] does.
+pub(super) fn copy_in_text(
+    caller: &mut Caller<'_, HostState>,
+    name: &str,
+    source: u64,
+    size: u64,
+    limit: usize,
+) -> wasmtime::Result<String> {
+    let bytes = copy_in(caller, name, source, size, limit)?;
     String::from_utf8(bytes).map_err(|_| Halt::Contract(format!("{name}: the bytes are not UTF-8 text")).into())
 }
 

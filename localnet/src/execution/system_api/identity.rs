@@ -5,7 +5,7 @@ use wasmtime::{Caller, Linker};
 
 use super::{
     Halt, HostState, Run, Size, enter,
-    heap_access::{CopyOut, copy_out, read, read_text},
+    heap_access::{CopyOut, copy_in_text, copy_out, read},
     mode,
     response::define_bytes,
 };
@@ -96,7 +96,7 @@ fn define_variables<I: Size>(linker: &mut Linker<HostState>) -> wasmtime::Result
 }
 
 fn read_name(caller: &mut Call<'_>, function: &str, source: u64, size: u64) -> wasmtime::Result<String> {
-    read_text(caller, function, source, size, MAX_ENVIRONMENT_VARIABLE_LOOKUP)
+    copy_in_text(caller, function, source, size, MAX_ENVIRONMENT_VARIABLE_LOOKUP)
 }
 
 fn variable_name<'a>(run: &'a Run, function: &str, index: u64) -> Result<&'a [u8], Halt> {

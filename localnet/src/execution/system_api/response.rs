@@ -3,11 +3,14 @@
 use wasmtime::{Caller, Linker};
 
 use super::{
-    Halt, HostState, Run, Size, enter,
-    heap_access::{CopyOut, copy_out, read},
+    Halt, HostState, Run, Size, charge_transmission, enter,
+    heap_access::{CopyOut, copy_in, copy_out},
     mode::{self, Modes},
 };
-use crate::{error::RejectCode, limits::MAX_REJECT_MESSAGE, message::Answer};
+use crate::{
+    error::RejectCode,
+    message::{Answer, shorten},
+};
 
 type Call<'a> = Caller<'a, HostState>;
 
@@ -96,7 +99,8 @@ fn append_reply(caller: &mut Call<'_>, source: u64, size: u64) -> wasmtime::Resu
         ))
         .into());
     }
-    let bytes = read(caller, name, source, size, limit)?;
+    charge_transmission(caller, size)?;
+    let bytes = copy_in(caller, name, source, size, limit)?;
     caller.data_mut().run()?.reply.extend(bytes);
     Ok(())
 }
@@ -107,10 +111,11 @@ fn reject(caller: &mut Call<'_>, source: u64, size: u64) -> wasmtime::Result<()>
     let run = caller.data_mut().run()?;
     check_unanswered(run, name)?;
     let limit = run.max_reply();
-    let bytes = read(caller, name, source, size, limit)?;
-    let mut message =
+    charge_transmission(caller, size)?;
+    let bytes = copy_in(caller, name, source, size, limit)?;
+    let message =
         String::from_utf8(bytes).map_err(|_| Halt::Contract(format!("ic0.{name}: the message is not UTF-8 text")))?;
-    message.truncate(message.floor_char_boundary(MAX_REJECT_MESSAGE));
+    let message = shorten(message);
     let run = caller.data_mut().run()?;
     run.reply = Vec::new();
     run.effects.answer = Some(Answer::Reject(RejectCode::CanisterReject, message));

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use candid::Principal;
 use wasmtime::{Memory, ResourceLimiter};
 
-use super::{Halt, Mode, calls::PendingCall};
+use super::{Halt, Mode, TRANSMITTED_BYTE, calls::PendingCall};
 use crate::{
     cycles::Holdings,
     error::RejectCode,
-    execution::{Effects, Entry, Environment, StableMemory, heap::capacity},
+    execution::{
+        Effects, Entry, Environment, StableMemory, heap::capacity, stable::PageSet, weights::MEMORY_GROW_EXTRA,
+    },
     limits::{
         MAX_DIRTY_STABLE_PAGES_MESSAGE, MAX_DIRTY_STABLE_PAGES_QUERY, MAX_DIRTY_STABLE_PAGES_UPGRADE,
         MAX_INTER_CANISTER_PAYLOAD, MAX_QUERY_REPLY,
@@ -19,6 +21,8 @@ use crate::{
 
 /// Most bytes of log lines kept of one message; the oldest lines go first.
 const MAX_LOG_BYTES: usize = 2 << 20;
+/// What a record of the log counts for besides the bytes printed.
+const LOG_RECORD_BYTES: usize = 40;
 /// Most elements of a table, declared or grown to.
 const MAX_TABLE_ELEMENTS: usize = 10_000_000;
 
@@ -33,6 +37,8 @@ pub(in crate::execution) struct HostState {
     pub(in crate::execution) stable: StableMemory,
     /// The message that runs.
     pub(in crate::execution) run: Option<Box<Run>>,
+    /// Instructions that were used but not yet counted.
+    pub(in crate::execution) owed_instructions: u64,
 }
 
 impl HostState {
@@ -66,6 +72,7 @@ impl ResourceLimiter for HostState {
                 return Err(Halt::HeapLimit { bytes: desired as u64, limit }.into());
             }
             self.grow_memory((desired - current) as u64)?;
+            self.owed_instructions += MEMORY_GROW_EXTRA;
         }
         Ok(true)
     }
@@ -91,6 +98,10 @@ pub(in crate::execution) struct Run {
     pub(super) memory_bytes: u64,
     /// Stable pages changed so far.
     pub(in crate::execution) dirty_stable_pages: u64,
+    /// Stable pages read or changed so far.
+    pub(super) touched_stable_pages: PageSet,
+    /// Bytes kept for responses to the calls made so far.
+    pub(super) response_memory: u64,
     /// The reply as far as it was appended.
     pub(super) reply: Vec<u8>,
     /// The call under construction.
@@ -136,6 +147,8 @@ impl Run {
             wasm64,
             memory_bytes,
             dirty_stable_pages: 0,
+            touched_stable_pages: PageSet::default(),
+            response_memory: 0,
             reply: Vec::new(),
             pending_call: None,
             calls_by_receiver: BTreeMap::new(),
@@ -155,6 +168,14 @@ impl Run {
     /// Ends the message: what it did and what it printed.
     pub(in crate::execution) fn finish(self) -> (Effects, Vec<String>) {
         (self.effects, self.logs.into())
+    }
+
+    /// Returns the instructions for keeping a line of `bytes` in the log: two for each byte that the log can hold at
+    /// all, and the price of transmission for each that it can still hold.
+    pub(super) fn log_instructions(&self, bytes: u64) -> u64 {
+        let capacity = self.environment.log_capacity;
+        let taken = self.logs.iter().map(|line| (LOG_RECORD_BYTES + line.len()) as u64).sum::<u64>();
+        2 * bytes.min(capacity) + TRANSMITTED_BYTE * bytes.min(capacity.saturating_sub(taken))
     }
 
     /// Adds a line to what the canister printed.
@@ -180,8 +201,8 @@ impl Run {
         if self.mode.is_non_replicated_query() { MAX_QUERY_REPLY } else { MAX_INTER_CANISTER_PAYLOAD }
     }
 
-    /// Returns how many stable pages the message may change.
-    pub(super) fn max_dirty_stable_pages(&self) -> u64 {
+    /// Returns how many stable pages the message may change, and how many it may read or change.
+    pub(super) fn max_stable_pages(&self) -> u64 {
         if self.mode.is_query() {
             MAX_DIRTY_STABLE_PAGES_QUERY
         } else if self.mode.is_installation() {
@@ -195,7 +216,8 @@ impl Run {
     pub(super) fn freezing_threshold(&self) -> Cycles {
         let holdings = &self.environment.holdings;
         let memory_usage = holdings.memory_usage.saturating_add(self.memory_bytes);
-        self.environment.cost_model.freezing_threshold(&Holdings { memory_usage, ..*holdings })
+        let message_memory = holdings.message_memory.saturating_add(self.response_memory);
+        self.environment.cost_model.freezing_threshold(&Holdings { memory_usage, message_memory, ..*holdings })
     }
 
     /// Returns what the canister can spend without being frozen.

@@ -165,7 +165,8 @@ fn should_charge_for_a_call_what_cost_call_says() {
 #[test]
 fn should_perform_a_call_with_just_enough_cycles_and_not_with_one_less() {
     let threshold = {
-        let heap = crate::cycles::Holdings { memory_usage: 65_536, ..environment().holdings };
+        let response = MAX_INTER_CANISTER_PAYLOAD as u64;
+        let heap = crate::cycles::Holdings { memory_usage: 65_536, message_memory: response, ..environment().holdings };
         environment().cost_model.freezing_threshold(&heap)
     };
     let body = call("(call $call_cycles_add128 (i64.const 0) (i64.const 500))");
@@ -173,7 +174,10 @@ fn should_perform_a_call_with_just_enough_cycles_and_not_with_one_less() {
         let effects = run_body(CALL_IMPORTS, &body, Environment { balance, ..environment() }).result.unwrap();
         assert_eq!((performed(&effects), effects.calls.len()), (result, usize::from(result == 0)));
     }
-    let too_poor = run_body(CALL_IMPORTS, &body, Environment { balance: threshold + 499, ..environment() });
+    let empty = environment()
+        .cost_model
+        .freezing_threshold(&crate::cycles::Holdings { memory_usage: 65_536, ..environment().holdings });
+    let too_poor = run_body(CALL_IMPORTS, &body, Environment { balance: empty + 499, ..environment() });
     assert_eq!(too_poor.result.unwrap_err().code, ErrorCode::InsufficientCyclesInCall);
 }
 
@@ -182,6 +186,13 @@ fn should_not_perform_calls_past_queue_or_callbacks() {
     let body = call("");
     let none = Environment { callbacks_available: 0, ..environment() };
     assert_eq!(performed(&run_body(CALL_IMPORTS, &body, none).result.unwrap()), 2);
+    let crowded = Environment { response_memory_available: (2 << 20) - 1, ..environment() };
+    assert_eq!(performed(&run_body(CALL_IMPORTS, &body, crowded).result.unwrap()), 2);
+    let roomy = Environment { response_memory_available: 2 << 20, ..environment() };
+    assert_eq!(performed(&run_body(CALL_IMPORTS, &body, roomy).result.unwrap()), 0);
+    let best_effort = call("(call $call_with_best_effort_response (i32.const 10))");
+    let crowded = Environment { response_memory_available: 0, ..environment() };
+    assert_eq!(performed(&run_body(CALL_IMPORTS, &best_effort, crowded).result.unwrap()), 0);
     let full = Environment { queue_slots: vec![(Principal::from_slice(b"abc"), 0)], ..environment() };
     assert_eq!(performed(&run_body(CALL_IMPORTS, &body, full).result.unwrap()), 2);
     let twice = format!("{} {body}", body.replace("(call $append (i32.const 100) (i32.const 4)) (call $reply)", ""));

@@ -36,7 +36,15 @@ pub(in crate::execution) enum Halt {
         MAX_DIRTY_STABLE_PAGES_UPGRADE * 4,
         MAX_DIRTY_STABLE_PAGES_QUERY * 4
     )]
-    StablePages,
+    ChangedStablePages,
+    /// The message reached more of stable memory than it may.
+    #[error(
+        "exceeded memory access limits: Exceeded the limit for the number of accessed pages in the stable memory in a \
+         single message execution: limit {} KB for regular messages and {} KB for queries.",
+        MAX_DIRTY_STABLE_PAGES_MESSAGE * 4,
+        MAX_DIRTY_STABLE_PAGES_QUERY * 4
+    )]
+    TouchedStablePages,
     /// The balance does not carry more memory.
     #[error(
         "cannot grow memory by {bytes} bytes due to insufficient cycles. At least {missing} additional cycles are required."
@@ -84,7 +92,7 @@ impl Halt {
             Self::CalledTrap(_) => ErrorCode::CanisterCalledTrap,
             Self::Trapped(_) => ErrorCode::CanisterTrapped,
             Self::InstructionLimit(_) => ErrorCode::CanisterInstructionLimitExceeded,
-            Self::StablePages => ErrorCode::CanisterMemoryAccessLimitExceeded,
+            Self::ChangedStablePages | Self::TouchedStablePages => ErrorCode::CanisterMemoryAccessLimitExceeded,
             Self::CyclesForMemory { .. } => ErrorCode::InsufficientCyclesInMemoryGrow,
             Self::HeapLimit { .. } => ErrorCode::CanisterWasmMemoryLimitExceeded,
             Self::CyclesForCall { .. } => ErrorCode::InsufficientCyclesInCall,
@@ -99,11 +107,13 @@ impl Halt {
         UserError::new(self.code(), format!("Error from Canister {canister}: Canister {self}"))
     }
 
-    /// Returns what the canister's log says of it.
-    pub(in crate::execution) fn log(&self) -> String {
+    /// Returns what the canister's log says of it: only of traps.
+    pub(in crate::execution) fn log(&self) -> Option<String> {
         match self {
-            Self::CalledTrap(message) => format!("[TRAP]: {message}"),
-            other => format!("[TRAP]: {other}"),
+            Self::CalledTrap(message) if message.is_empty() => Some("[TRAP]: (no message)".to_owned()),
+            Self::CalledTrap(message) => Some(format!("[TRAP]: {message}")),
+            Self::Trapped(reason) => Some(format!("[TRAP]: {reason}")),
+            _ => None,
         }
     }
 
@@ -131,6 +141,7 @@ pub(super) fn define<I: Size>(linker: &mut Linker<HostState>) -> wasmtime::Resul
         "trap",
         |mut caller: Caller<'_, HostState>, source: I, size: I| -> wasmtime::Result<()> {
             enter(&mut caller, "trap", mode::ANY, 500)?;
+            charge_for_log(&mut caller, size.wide())?;
             Err(Halt::CalledTrap(read_text(&mut caller, "trap", source.wide(), size.wide())?).into())
         },
     )?;
@@ -139,12 +150,18 @@ pub(super) fn define<I: Size>(linker: &mut Linker<HostState>) -> wasmtime::Resul
         "debug_print",
         |mut caller: Caller<'_, HostState>, source: I, size: I| -> wasmtime::Result<()> {
             enter(&mut caller, "debug_print", mode::ANY, 100)?;
+            charge_for_log(&mut caller, size.wide())?;
             let text = read_text(&mut caller, "debug_print", source.wide(), size.wide())?;
             caller.data_mut().run()?.log(text);
             Ok(())
         },
     )?;
     Ok(())
+}
+
+fn charge_for_log(caller: &mut Caller<'_, HostState>, size: u64) -> wasmtime::Result<()> {
+    let instructions = caller.data_mut().run()?.log_instructions(size);
+    charge(caller, instructions)
 }
 
 fn read_text(caller: &mut Caller<'_, HostState>, name: &str, source: u64, size: u64) -> wasmtime::Result<String> {
