@@ -11,10 +11,16 @@ use std::{
 use candid::Principal;
 use serde::{Deserialize, Serialize};
 
+mod inputs;
+mod paused;
+
+pub(crate) use inputs::Inputs;
+pub(crate) use paused::{Finished, LongInstallation, NextMethod, Paused, Priority};
+
 use crate::{
     cycles::{DEFAULT_FREEZING_THRESHOLD_SECS, DEFAULT_RESERVED_CYCLES_LIMIT, Holdings},
     execution::{Closure, CompiledModule, GlobalValue, Memories, Sandbox, StableMemory},
-    limits::{CHUNK_BYTES, DEFAULT_WASM_MEMORY_LIMIT, MAX_HISTORY},
+    limits::{CHUNK_BYTES, DEFAULT_WASM_MEMORY_LIMIT, MAX_HISTORY, MAX_INTER_CANISTER_PAYLOAD},
     message::{CallContextId, CallOrigin, CallbackId, Cycles, Request, Response},
 };
 
@@ -124,6 +130,13 @@ pub(crate) struct CallContext {
     pub deleted: bool,
     /// Signed attributes of the caller, and their signer.
     pub caller_info: Option<(Vec<u8>, Principal)>,
+}
+
+impl CallContext {
+    /// Returns true when a canister waits for the answer without a deadline.
+    fn owes_guaranteed_response(&self) -> bool {
+        !self.answered && !self.deleted && matches!(self.origin, CallOrigin::Canister { deadline: None, .. })
+    }
 }
 
 /// What to do when a call is answered.
@@ -373,8 +386,16 @@ pub(crate) struct Canister {
     pub callbacks: BTreeMap<CallbackId, Callback>,
     /// Number of the next call context or callback.
     pub next_call: u64,
-    /// What waits to be executed, in order.
-    pub input: VecDeque<Input>,
+    /// What waits to be executed.
+    pub input: Inputs,
+    /// A message that takes more than one round.
+    pub paused: Option<Paused>,
+    /// An installation that takes more than one round.
+    pub long_installation: Option<LongInstallation>,
+    /// What the next round begins with.
+    pub next_method: NextMethod,
+    /// What the scheduler remembers.
+    pub priority: Priority,
     /// Instructions of installations not yet worked off.
     pub install_debt: u64,
     /// Dirtied bytes not yet worked off.
@@ -409,7 +430,11 @@ impl Canister {
             call_contexts: BTreeMap::new(),
             callbacks: BTreeMap::new(),
             next_call: 1,
-            input: VecDeque::new(),
+            input: Inputs::default(),
+            paused: None,
+            long_installation: None,
+            next_method: NextMethod::default(),
+            priority: Priority::default(),
             install_debt: 0,
             heap_delta_debt: 0,
             charged_until: now,
@@ -443,11 +468,21 @@ impl Canister {
         self.other_memory() + self.sandbox.as_ref().map_or(0, |sandbox| sandbox.heap_bytes() + sandbox.stable().bytes())
     }
 
+    /// Returns bytes of memory kept for responses to calls with guaranteed response: those that the canister waits for,
+    /// and those that it has to give.
+    pub(crate) fn message_memory(&self) -> u64 {
+        let awaited = self.callbacks.values().filter(|callback| callback.deadline.is_none()).count();
+        let owed = self.call_contexts.values().filter(|context| context.owes_guaranteed_response()).count();
+        let is_guaranteed = |input: &&Input| matches!(input, Input::Request(request) if request.deadline.is_none());
+        let waiting = self.input.iter().filter(is_guaranteed).count();
+        ((awaited + owed + waiting) * MAX_INTER_CANISTER_PAYLOAD) as u64
+    }
+
     /// Returns what bears on the freezing threshold.
     pub(crate) fn holdings(&self) -> Holdings {
         Holdings {
             memory_usage: self.memory_usage(),
-            message_memory: 0,
+            message_memory: self.message_memory(),
             memory_allocation: self.settings.memory_allocation,
             compute_allocation: self.settings.compute_allocation,
             freezing_threshold: self.settings.freezing_threshold,

@@ -40,6 +40,15 @@ mod test_fixtures;
 
 pub(crate) use lifecycle::uninstall;
 
+/// What a management call takes of the time of its subnet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Instructions of the round in which it began.
+    pub instructions: u64,
+    /// Rounds that it takes besides.
+    pub further_rounds: u64,
+}
+
 /// What a management call may see of the network besides its subnet.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -65,9 +74,9 @@ const FOR_ADMINISTRATORS: [&str; 2] = ["canister_metrics", "list_canisters"];
 
 /// Executes a management call on the subnet it was routed to.
 ///
-/// The second value is the number of instructions it used, which count for the round; what they and the call cost is
-/// taken from the canister that the call acts on in here.
-pub(crate) fn execute(subnet: &mut Subnet, context: &Context, call: ManagementCall) -> (Disposition, u64) {
+/// The second value is what it takes of the round; what that and the call cost is taken from the canister that the call
+/// acts on in here.
+pub(crate) fn execute(subnet: &mut Subnet, context: &Context, call: ManagementCall) -> (Disposition, Usage) {
     let mut bill = Bill::default();
     let attached = call.cycles;
     let disposition = match dispatch(subnet, context, call, &mut bill) {
@@ -79,7 +88,7 @@ pub(crate) fn execute(subnet: &mut Subnet, context: &Context, call: ManagementCa
         Err(refusal) => Disposition::Done(Err(refusal.into()), attached),
     };
     subnet.consumed = subnet.consumed.saturating_add(bill.cycles);
-    (disposition, bill.instructions)
+    (disposition, Usage { instructions: bill.instructions, further_rounds: bill.further_rounds })
 }
 
 /// Answers a `raw_rand` call that was postponed to this round.

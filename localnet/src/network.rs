@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod certified;
+mod conclude;
 mod config;
 mod delivery;
 mod environment;
@@ -33,6 +34,7 @@ mod respond;
 mod round;
 mod routes;
 mod saved;
+mod schedule;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -84,8 +86,8 @@ pub(crate) struct Subnet {
     pub pending_ingress: VecDeque<PendingIngress>,
     /// What became of ingress messages.
     pub ingress: IngressHistory,
-    /// Canister whose turn was last; the next round begins after it.
-    pub last_scheduled: Option<Principal>,
+    /// Rounds run so far.
+    pub rounds: u64,
     /// Cycles that canisters of this subnet paid as fees in rounds, or burned.
     pub consumed: Cycles,
     /// Messages that were executed in rounds.
@@ -131,8 +133,12 @@ pub(crate) struct InstructionLimits {
     pub query: u64,
     /// Installation.
     pub install: u64,
-    /// Round.
+    /// Round, on each core.
     pub round: u64,
+    /// The part of a message that runs in one round.
+    pub slice: u64,
+    /// The part of an installation that runs in one round.
+    pub install_slice: u64,
 }
 
 /// A call of the management canister.

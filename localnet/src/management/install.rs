@@ -126,6 +126,7 @@ fn install(
     bill: &mut Bill,
 ) -> Result<(), Refusal> {
     let limit = subnet.instruction_limits.install;
+    let slice = subnet.instruction_limits.install_slice;
     let rate_limits_disabled = subnet.rate_limits_disabled;
     let subnet_use = SubnetUse::of(subnet);
     let cost_model = subnet_use.cost_model;
@@ -146,10 +147,11 @@ fn install(
     let memory_before = running.memory_usage();
     let canister = canister_mut(subnet, &target)?;
     let mut old = canister.sandbox.take();
-    let mut build = Build::new(environment, canister.other_memory());
+    let mut build = Build::new(environment, canister.other_memory(), slice);
     let built = build.run(old.as_mut(), &installation);
 
     bill.instructions += build.used;
+    bill.further_rounds += build.further_rounds;
     bill.cycles += settle(canister, &cost_model, prepaid, build.used, wasm64);
     if !rate_limits_disabled {
         canister.install_debt += build.used;
@@ -219,6 +221,10 @@ struct Build {
     /// Memory of the canister that is not code, heap or stable memory.
     other_memory: u64,
     limit: u64,
+    /// Instructions of one execution that fit into a round.
+    slice: u64,
+    /// Rounds that the executions take besides the first.
+    further_rounds: u64,
     used: u64,
     printed: Vec<String>,
     certified_data: Option<Vec<u8>>,
@@ -228,9 +234,11 @@ struct Build {
 }
 
 impl Build {
-    fn new(environment: Environment, other_memory: u64) -> Self {
+    fn new(environment: Environment, other_memory: u64, slice: u64) -> Self {
         Self {
             limit: environment.instruction_limit,
+            slice,
+            further_rounds: 0,
             environment,
             other_memory,
             used: 0,
@@ -301,6 +309,7 @@ impl Build {
         environment.balance = environment.balance.saturating_sub(self.cycles_burned);
         let outcome = sandbox.execute(&entry, environment, keep);
         self.printed.extend(outcome.logs);
+        self.further_rounds += outcome.instructions.saturating_sub(1) / self.slice;
         self.spend(outcome.instructions)?;
         let effects = outcome.result?;
         self.dirty_pages += outcome.dirty_pages;

@@ -209,7 +209,7 @@ mod tests {
         world.canister(id).status = Status::Stopped;
         let (answer, refund) = world.as_canister(id, "delete_canister", &record(id), 3);
         assert_eq!((code(answer), refund), (ErrorCode::CanisterInvalidController, 3));
-        world.canister(id).input.push_back(Input::Ingress {
+        world.canister(id).input.push_ingress(Input::Ingress {
             id: [0; 32],
             sender: user(1),
             method: "m".to_string(),

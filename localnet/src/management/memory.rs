@@ -17,6 +17,8 @@ pub(super) struct Bill {
     pub(super) instructions: u64,
     /// Cycles that are gone: fees paid and cycles burned.
     pub(super) cycles: Cycles,
+    /// Rounds that the call takes besides the one in which it begins.
+    pub(super) further_rounds: u64,
 }
 
 impl Bill {

@@ -107,7 +107,7 @@ impl World {
         method: &str,
         args: &T,
         cycles: Cycles,
-    ) -> (Disposition, u64) {
+    ) -> (Disposition, super::Usage) {
         let payload = candid::encode_one(args).expect("arguments must encode");
         let call = ManagementCall { origin, method: method.to_string(), payload, cycles };
         execute(&mut self.subnet, &self.context, call)

@@ -54,7 +54,7 @@ impl Network {
         };
         let subnets = specs.into_iter().enumerate().map(|(index, (kind, spec))| {
             let mut subnet = Subnet::new(kind, spec, index as u64);
-            subnet.rate_limits_disabled = rate_limits_disabled(config);
+            subnet.rate_limits_disabled |= rate_limits_disabled(config);
             subnet
         });
         Self::of_subnets(subnets.collect(), time)
@@ -155,11 +155,11 @@ impl Subnet {
             management_input: VecDeque::new(),
             incoming: VecDeque::new(),
             postponed_raw_rand: Vec::new(),
-            rate_limits_disabled: false,
+            rate_limits_disabled: system,
             randomness: derive(b"randomness", &seed),
             pending_ingress: VecDeque::new(),
             ingress: IngressHistory::default(),
-            last_scheduled: None,
+            rounds: 0,
             consumed: 0,
             transactions: 0,
             spec,
@@ -280,18 +280,24 @@ fn instruction_limits(system: bool, config: &SubnetInstructionConfig) -> Instruc
             query: instructions::BENCHMARKING,
             install: instructions::BENCHMARKING,
             round: instructions::BENCHMARKING,
+            slice: instructions::BENCHMARKING,
+            install_slice: instructions::BENCHMARKING,
         },
         SubnetInstructionConfig::Production if system => InstructionLimits {
             message: instructions::SYSTEM_MESSAGE,
             query: instructions::SYSTEM_QUERY,
             install,
-            round: instructions::ROUND,
+            round: instructions::SYSTEM_ROUND,
+            slice: instructions::SLICE,
+            install_slice: instructions::SYSTEM_INSTALL_SLICE,
         },
         SubnetInstructionConfig::Production => InstructionLimits {
             message: instructions::MESSAGE,
             query: instructions::QUERY,
             install,
             round: instructions::ROUND,
+            slice: instructions::SLICE,
+            install_slice: instructions::SLICE,
         },
     }
 }

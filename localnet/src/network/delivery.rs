@@ -6,20 +6,21 @@ use candid::Principal;
 
 use super::{
     ManagementCall, Parcel,
-    respond::{deadline_expired, is_past},
-    round::Round,
+    ingress::timed_out,
+    respond::{deadline_expired, is_local, is_past},
+    round::{Round, Sent},
     routes::Destination,
 };
 use crate::{
     canister::{Canister, Input, Status},
     error::{ErrorCode, UserError, UserResult},
-    limits::MAX_INTER_CANISTER_PAYLOAD,
+    limits::{MAX_INTER_CANISTER_PAYLOAD, QUEUE_CAPACITY},
     message::{CallOrigin, CallbackId, Cycles, Request, Response},
 };
 
 impl Round<'_> {
-    /// Sends a request of a canister of this subnet: at once when the receiver is a canister on this subnet, else with the
-    /// next round. What cannot be sent is rejected.
+    /// Sends a request of a canister of this subnet: it arrives after the iteration when the receiver is a canister of
+    /// this subnet, else with the next round. What cannot be sent is rejected.
     pub(super) fn send(&mut self, request: Request) {
         match self.routes.destination(&request, self.subnet.id) {
             Err(error) => self.reject(request, error),
@@ -38,15 +39,66 @@ impl Round<'_> {
                 }
                 self.report.outbound.push((subnet, Parcel::Request(request)));
             }
-            Ok(Destination::Canister { .. }) => self.arrive_at_canister(request),
+            Ok(Destination::Canister { .. }) => {
+                let (sender, receiver) = (request.sender, request.receiver);
+                self.outbox.push(Sent { sender, receiver, parcel: Parcel::Request(request) });
+            }
             // Calls of the management canister take the way of messages between subnets, also on their own subnet.
             Ok(Destination::Management { subnet }) => self.report.outbound.push((subnet, Parcel::Request(request))),
         }
     }
 
-    /// Takes in what other subnets sent.
+    /// Lets what canisters of the subnet sent each other arrive: sender by sender, and for each what it sent to itself
+    /// first. What the receiver does not take goes the way of messages between subnets.
+    pub(super) fn induct(&mut self) {
+        let mut sent = std::mem::take(&mut self.outbox);
+        sent.sort_by_key(|sent| (sent.sender, sent.receiver != sent.sender, sent.receiver));
+        for Sent { sender, receiver, parcel } in sent {
+            let is_welcome = match (&parcel, self.subnet.canisters.get(&receiver)) {
+                (Parcel::Request(request), Some(canister)) => {
+                    check_acceptance(canister, request).is_ok()
+                        && canister.input.from_sender(&sender) < QUEUE_CAPACITY
+                        && !self.is_past(request.deadline)
+                }
+                (_, canister) => canister.is_some(),
+            };
+            match parcel {
+                Parcel::Request(request) if is_welcome => self.arrive_at_canister(request),
+                Parcel::Response(response) if is_welcome => self.deliver_response(response),
+                parcel => self.outbox.push(Sent { sender, receiver, parcel }),
+            }
+        }
+    }
+
+    /// Sends off what did not arrive within the round.
+    pub(super) fn post(&mut self) {
+        let mut sent = std::mem::take(&mut self.outbox);
+        sent.sort_by_key(|sent| (sent.sender, sent.receiver));
+        let own = self.subnet.id;
+        self.report.outbound.extend(sent.into_iter().map(|sent| (own, sent.parcel)));
+    }
+
+    /// Drops ingress messages that waited too long.
+    pub(super) fn expire_ingress(&mut self) {
+        let now = self.context.now;
+        let mut expired = Vec::new();
+        for canister in self.subnet.canisters.values_mut() {
+            canister.input.retain(|input| match input {
+                Input::Ingress { id, expiry, .. } if *expiry < now => {
+                    expired.push(*id);
+                    false
+                }
+                _ => true,
+            });
+        }
+        self.report.answered.extend(expired.into_iter().map(|id| (id, Err(timed_out(&id)))));
+    }
+
+    /// Takes in what the subnets sent, this one first.
     pub(super) fn take_in_parcels(&mut self) {
-        for parcel in std::mem::take(&mut self.subnet.incoming) {
+        let mut parcels: Vec<Parcel> = std::mem::take(&mut self.subnet.incoming).into();
+        parcels.sort_by_key(|parcel| !self.is_from_here(parcel));
+        for parcel in parcels {
             match parcel {
                 Parcel::Response(response) if self.is_past(response.deadline) => {
                     // The canister that waits rejects the call on its own account.
@@ -62,9 +114,25 @@ impl Round<'_> {
         }
     }
 
+    fn is_from_here(&self, parcel: &Parcel) -> bool {
+        let sender = match parcel {
+            Parcel::Request(request) => request.sender,
+            Parcel::Response(response) => {
+                let canister = self.subnet.canisters.get(&response.originator);
+                match canister.and_then(|canister| canister.callbacks.get(&response.callback)) {
+                    Some(callback) => callback.respondent,
+                    None => return false,
+                }
+            }
+            Parcel::Refund { .. } => return false,
+        };
+        is_local(self.routes, self.subnet.id, &sender)
+    }
+
+    /// Rejects a request on its way; the answer arrives in the next round.
     fn reject(&mut self, request: Request, error: UserError) {
         let cycles = request.cycles;
-        self.respond(origin_of(request), Err(error), cycles);
+        self.respond_as_management(origin_of(request), Err(error), cycles);
     }
 
     fn arrive_at_canister(&mut self, request: Request) {
@@ -77,7 +145,10 @@ impl Round<'_> {
             return self.reject(request, error);
         };
         match check_acceptance(canister, &request) {
-            Ok(()) => canister.input.push_back(Input::Request(request)),
+            Ok(()) => {
+                let is_local = is_local(self.routes, self.subnet.id, &request.sender);
+                canister.input.push(request.sender, is_local, Input::Request(request));
+            }
             Err(error) => self.reject(request, error),
         }
     }
@@ -116,13 +187,15 @@ impl Round<'_> {
             });
             for (id, callback) in &canister.callbacks {
                 if is_past(callback.deadline, now) && !answered.contains(id) {
-                    canister.input.push_back(Input::Response(Response {
+                    let response = Response {
                         originator: canister.id,
                         callback: *id,
                         refund: 0,
                         answer: deadline_expired().into(),
                         deadline: callback.deadline,
-                    }));
+                    };
+                    let is_local = is_local(self.routes, self.subnet.id, &callback.respondent);
+                    canister.input.push(callback.respondent, is_local, Input::Response(response));
                 }
             }
         }

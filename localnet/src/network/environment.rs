@@ -12,7 +12,7 @@ use crate::{
     cycles::CostModel,
     error::{ErrorCode, UserError, UserResult},
     execution::Environment,
-    limits::{GUARANTEED_CALLBACKS, QUEUE_CAPACITY, SUBNET_CALLBACKS},
+    limits::{GUARANTEED_CALLBACKS, GUARANTEED_RESPONSE_MEMORY, QUEUE_CAPACITY, SCHEDULER_CORES, SUBNET_CALLBACKS},
     management,
     message::Cycles,
 };
@@ -56,6 +56,8 @@ pub(crate) fn environment(
         call_context_instructions: 0,
         instruction_limit,
         callback_instruction_limit: subnet.instruction_limits.message,
+        log_capacity: canister.settings.log_memory_limit,
+        response_memory_available: response_memory_available(subnet),
         callbacks_available: callbacks_available(subnet, canister),
         queue_slots: queue_slots(canister),
         may_mint: false,
@@ -67,6 +69,12 @@ fn callbacks_available(subnet: &Subnet, canister: &Canister) -> u64 {
     let in_use: u64 = subnet.canisters.values().map(|other| other.callbacks.len() as u64).sum();
     let own = canister.callbacks.len() as u64;
     SUBNET_CALLBACKS.saturating_sub(in_use).max(GUARANTEED_CALLBACKS.saturating_sub(own))
+}
+
+/// Returns the bytes of memory that a message may take for responses. Each core has its share of what is left.
+fn response_memory_available(subnet: &Subnet) -> u64 {
+    let in_use: u64 = subnet.canisters.values().map(Canister::message_memory).sum();
+    GUARANTEED_RESPONSE_MEMORY.saturating_sub(in_use) / SCHEDULER_CORES as u64
 }
 
 /// Returns the free slots towards every canister that a call is open to: a call holds its slot until the response is

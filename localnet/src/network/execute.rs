@@ -1,22 +1,18 @@
-//! Runs canister code for calls, tasks and responses, and applies what it did: call contexts, callbacks, cycles.
+//! Runs canister code for calls, tasks and responses.
 
 use candid::Principal;
 
 use super::{
-    environment::{environment, prepay, settle},
+    environment::{environment, prepay},
     round::Round,
 };
 use crate::{
-    canister::{CallContext, Callback, Canister, Status},
+    canister::{CallContext, Callback, Canister, Finished, Status},
     error::{ErrorCode, UserError, UserResult},
-    execution::{Effects, Entry, Environment, Keep, MethodKind, Outcome, OutgoingCall},
-    limits::{MAX_CALL_TIMEOUT_SECONDS, MAX_INTER_CANISTER_PAYLOAD, MAX_WASM32_HEAP, MAX_WASM64_HEAP, instructions},
-    message::{Answer, CallContextId, CallOrigin, CallbackId, Cycles, MessageId, Request, Response},
+    execution::{Entry, Environment, Keep, MethodKind, Outcome},
+    limits::instructions,
+    message::{Answer, CallContextId, CallOrigin, Cycles, MessageId, Request, Response},
 };
-
-pub(super) const NS_PER_SECOND: u64 = 1_000_000_000;
-/// Bytes in a page by which changed memory is counted.
-const PAGE_BYTES: u64 = 4096;
 
 /// A call that is about to be executed.
 struct Incoming {
@@ -42,7 +38,7 @@ impl Round<'_> {
     ) {
         let origin = CallOrigin::Ingress { id, sender };
         if expiry < self.context.now {
-            return self.respond(origin, Err(super::ingress::timed_out(&id)), 0);
+            return self.respond(canister, origin, Err(super::ingress::timed_out(&id)), 0);
         }
         self.execute_call(canister, Incoming { origin, method, argument, cycles: 0, caller_info });
     }
@@ -58,7 +54,7 @@ impl Round<'_> {
     fn execute_call(&mut self, id: Principal, incoming: Incoming) {
         let Some(canister) = self.subnet.canisters.get_mut(&id) else {
             let error = UserError::new(ErrorCode::CanisterNotFound, format!("Canister {id} not found"));
-            return self.respond(incoming.origin, Err(error), incoming.cycles);
+            return self.respond(id, incoming.origin, Err(error), incoming.cycles);
         };
         let prepared = find_method(canister, &incoming.method).and_then(|entry| {
             let wasm64 = canister.module().is_some_and(|module| module.is_wasm64());
@@ -69,7 +65,7 @@ impl Round<'_> {
         });
         let (entry, limit, prepaid) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return self.respond(incoming.origin, Err(error), incoming.cycles),
+            Err(error) => return self.respond(id, incoming.origin, Err(error), incoming.cycles),
         };
         let caller = incoming.origin.caller();
         let deadline = incoming.origin.deadline();
@@ -114,7 +110,7 @@ impl Round<'_> {
         let Some(canister) = self.subnet.canisters.get_mut(&id) else { return };
         canister.balance = canister.balance.saturating_add(response.refund);
         let Some(callback) = canister.callbacks.remove(&response.callback) else { return };
-        let transmission = cost_model.transmission(answer_bytes(&response.answer)).min(callback.prepaid_transmission);
+        let transmission = cost_model.transmission(response.answer.bytes()).min(callback.prepaid_transmission);
         canister.balance = canister.balance.saturating_add(callback.prepaid_transmission - transmission);
         let has_code = canister.sandbox.is_some();
         let Some(call) = canister.call_contexts.get_mut(&callback.context) else {
@@ -142,37 +138,27 @@ impl Round<'_> {
         let entry =
             Entry::Callback { closure, answer: response.answer.clone(), refunded: response.refund, composite: false };
         let Some(environment) = self.callback_environment(id, &callback, limit - reserved) else { return };
-        let Some(mut outcome) = self.run(id, &entry, environment) else { return };
-        let mut cleaned_up = None;
-        if let (Err(error), Some(closure)) = (&mut outcome.result, callback.on_cleanup) {
+        let slice = self.subnet.instruction_limits.slice;
+        let Some(outcome) = self.run(id, &entry, environment, slice) else { return };
+        let mut finished = finished(callback.context, callback.prepaid_execution, true, outcome);
+        if let (Err(error), Some(closure)) = (&mut finished.result, callback.on_cleanup) {
             let entry = Entry::Cleanup { closure, answer: response.answer, composite: false };
-            let left = limit.saturating_sub(outcome.instructions);
+            let left = limit.saturating_sub(finished.instructions);
+            let at_once = slice.saturating_sub(finished.instructions);
             if let Some(environment) = self.callback_environment(id, &callback, left)
-                && let Some(cleanup) = self.run(id, &entry, environment)
+                && let Some(cleanup) = self.run(id, &entry, environment, at_once)
             {
-                outcome.instructions = outcome.instructions.saturating_add(cleanup.instructions);
-                outcome.dirty_pages = outcome.dirty_pages.saturating_add(cleanup.dirty_pages);
-                outcome.logs.extend(cleanup.logs);
+                finished.instructions = finished.instructions.saturating_add(cleanup.instructions);
+                finished.dirty_pages = finished.dirty_pages.saturating_add(cleanup.dirty_pages);
+                finished.logs.extend(cleanup.logs);
+                finished.changes = cleanup.changes;
                 match cleanup.result {
-                    Ok(effects) => cleaned_up = Some(effects),
+                    Ok(effects) => finished.cleaned_up = Some(effects),
                     Err(second) => *error = both_failed(error, &second),
                 }
             }
         }
-        self.account(id, callback.context, &outcome, callback.prepaid_execution);
-        match outcome.result {
-            Ok(effects) => {
-                self.apply(id, callback.context, effects, true);
-                self.conclude(id, callback.context, None);
-            }
-            Err(error) => {
-                // A cleanup cannot answer or call, but it changes state like any message.
-                if let Some(effects) = cleaned_up {
-                    self.apply(id, callback.context, effects, true);
-                }
-                self.conclude(id, callback.context, Some(error));
-            }
-        }
+        self.finish_or_pause(id, finished);
     }
 
     fn callback_environment(&self, id: Principal, callback: &Callback, limit: u64) -> Option<Environment> {
@@ -218,126 +204,31 @@ impl Round<'_> {
         {
             call.caller_info = environment.caller_info.clone();
         }
-        let Some(outcome) = self.run(id, &entry, environment) else { return };
-        self.account(id, context, &outcome, prepaid);
-        match outcome.result {
-            Ok(effects) => {
-                self.apply(id, context, effects, entry.keeps_state());
-                self.conclude(id, context, None);
-            }
-            Err(error) => self.conclude(id, context, Some(error)),
+        let slice = self.subnet.instruction_limits.slice;
+        let Some(outcome) = self.run(id, &entry, environment, slice) else { return };
+        // A replicated query is a new version of the canister, though nothing of it is left.
+        let changes_state = true;
+        let finished = finished(context, prepaid, changes_state, outcome);
+        if entry.keeps_state() {
+            self.finish_or_pause(id, finished);
+        } else {
+            // Queries are not cut into slices.
+            self.step.instructions += finished.instructions;
+            self.finish(id, finished);
         }
     }
 
-    fn run(&mut self, id: Principal, entry: &Entry, environment: Environment) -> Option<Outcome> {
+    /// Runs code of the canister; what uses more than `at_once` instructions is not committed.
+    fn run(&mut self, id: Principal, entry: &Entry, environment: Environment, at_once: u64) -> Option<Outcome> {
         let sandbox = self.subnet.canisters.get_mut(&id)?.sandbox.as_mut()?;
-        let keep = if entry.keeps_state() { Keep::Commit } else { Keep::Discard };
+        let keep = if entry.keeps_state() { Keep::CommitUpTo(at_once) } else { Keep::Discard };
         Some(sandbox.execute(entry, environment, keep))
     }
+}
 
-    /// Books what a message used, whether or not it succeeded.
-    fn account(&mut self, id: Principal, context: CallContextId, outcome: &Outcome, prepaid: Cycles) {
-        self.instructions = self.instructions.saturating_add(outcome.instructions);
-        self.subnet.transactions += 1;
-        let cost_model = self.subnet.cost_model;
-        let now = self.context.now;
-        let Some(canister) = self.subnet.canisters.get_mut(&id) else { return };
-        let wasm64 = canister.module().is_some_and(|module| module.is_wasm64());
-        let price = settle(canister, &cost_model, prepaid, outcome.instructions, wasm64);
-        canister.heap_delta_debt =
-            canister.heap_delta_debt.saturating_add(outcome.dirty_pages.saturating_mul(PAGE_BYTES));
-        if let Some(call) = canister.call_contexts.get_mut(&context) {
-            call.instructions = call.instructions.saturating_add(outcome.instructions);
-        }
-        canister.print(now, outcome.logs.iter().cloned());
-        self.consume(price);
-    }
-
-    /// Applies what a successful message did: state, cycles, its answer and its calls.
-    fn apply(&mut self, id: Principal, context: CallContextId, effects: Effects, changes_state: bool) {
-        let Effects {
-            answer,
-            message_accepted: _,
-            calls,
-            cycles_accepted,
-            cycles_burned,
-            cycles_minted,
-            certified_data,
-            global_timer,
-        } = effects;
-        let cost_model = self.subnet.cost_model;
-        let response_limit = self.subnet.instruction_limits.message;
-        let now = self.context.now;
-        let Some(canister) = self.subnet.canisters.get_mut(&id) else { return };
-        let wasm64 = canister.module().is_some_and(|module| module.is_wasm64());
-        let spent =
-            calls.iter().fold(0, |sum: Cycles, call| sum.saturating_add(call.cycles).saturating_add(call.prepayment));
-        canister.balance = canister
-            .balance
-            .saturating_add(cycles_accepted)
-            .saturating_add(cycles_minted)
-            .saturating_sub(cycles_burned)
-            .saturating_sub(spent);
-        if let Some(data) = certified_data {
-            canister.certified_data = data;
-        }
-        if let Some(deadline) = global_timer {
-            canister.global_timer = deadline;
-        }
-        if changes_state {
-            canister.version += 1;
-            note_memory_use(canister);
-        }
-        let mut consumed = cycles_burned;
-        let mut requests = Vec::with_capacity(calls.len());
-        for call in calls {
-            let prepaid_transmission = cost_model.transmission(MAX_INTER_CANISTER_PAYLOAD as u64).min(call.prepayment);
-            let prepaid_execution =
-                cost_model.execution(response_limit, wasm64).min(call.prepayment - prepaid_transmission);
-            consumed += call.prepayment - prepaid_transmission - prepaid_execution;
-            let callback = CallbackId(canister.next_call);
-            canister.next_call += 1;
-            let deadline = call.timeout_seconds.map(|seconds| deadline_after(now, seconds));
-            let (request, entry) =
-                split_call(id, context, callback, call, deadline, (prepaid_transmission, prepaid_execution));
-            canister.callbacks.insert(callback, entry);
-            requests.push(request);
-        }
-        let mut answered = None;
-        if let Some(call) = canister.call_contexts.get_mut(&context) {
-            call.open_callbacks += requests.len();
-            call.cycles_available = call.cycles_available.saturating_sub(cycles_accepted);
-            if let Some(answer) = answer
-                && !call.answered
-            {
-                call.answered = true;
-                let refund = std::mem::take(&mut call.cycles_available);
-                answered = Some((call.origin.clone(), answer, refund));
-            }
-        }
-        self.consume(consumed);
-        if let Some((origin, answer, refund)) = answered {
-            self.respond(origin, super::respond::user_result(answer), refund);
-        }
-        for request in requests {
-            self.send(request);
-        }
-    }
-
-    /// Ends a call when nothing of it is open any more: a call without an answer is rejected, with the error of the
-    /// message that ended it if there was one.
-    fn conclude(&mut self, id: Principal, context: CallContextId, error: Option<UserError>) {
-        let Some(canister) = self.subnet.canisters.get_mut(&id) else { return };
-        if canister.call_contexts.get(&context).is_none_or(|call| call.open_callbacks > 0) {
-            return;
-        }
-        let Some(call) = canister.call_contexts.remove(&context) else { return };
-        if call.answered || call.deleted {
-            return;
-        }
-        let error = error.unwrap_or_else(|| did_not_reply(id, &call.origin));
-        self.respond(call.origin, Err(error), call.cycles_available);
-    }
+fn finished(context: CallContextId, prepaid: Cycles, changes_state: bool, outcome: Outcome) -> Finished {
+    let Outcome { result, instructions, dirty_pages, logs, changes } = outcome;
+    Finished { context, prepaid, result, cleaned_up: None, changes, changes_state, instructions, dirty_pages, logs }
 }
 
 /// Finds what a replicated call of the method runs. Query exports come first, since a query may be called like an
@@ -385,73 +276,4 @@ pub(super) fn no_module(id: Principal) -> UserError {
 pub(super) fn both_failed(callback: &UserError, cleanup: &UserError) -> UserError {
     let description = format!("{}\ncall_on_cleanup also failed:\n\n{}", callback.description, cleanup.description);
     UserError::new(callback.code, description)
-}
-
-fn did_not_reply(id: Principal, origin: &CallOrigin) -> UserError {
-    let description = match origin {
-        CallOrigin::Ingress { .. } => format!("Canister {id} did not reply to the call"),
-        CallOrigin::Canister { .. } | CallOrigin::Task => "No response".to_owned(),
-    };
-    UserError::new(ErrorCode::CanisterDidNotReply, description)
-}
-
-/// Returns the bytes of an answer that are paid for.
-fn answer_bytes(answer: &Answer) -> u64 {
-    match answer {
-        Answer::Reply(bytes) => bytes.len() as u64,
-        Answer::Reject(_, message) => message.len() as u64,
-    }
-}
-
-/// Returns the deadline of a best-effort call in ns; deadlines are whole seconds.
-fn deadline_after(now: u64, seconds: u32) -> u64 {
-    (now / NS_PER_SECOND).saturating_add(seconds.min(MAX_CALL_TIMEOUT_SECONDS).into()).saturating_mul(NS_PER_SECOND)
-}
-
-fn split_call(
-    sender: Principal,
-    context: CallContextId,
-    callback: CallbackId,
-    call: OutgoingCall,
-    deadline: Option<u64>,
-    (prepaid_transmission, prepaid_execution): (Cycles, Cycles),
-) -> (Request, Callback) {
-    let entry = Callback {
-        context,
-        respondent: call.receiver,
-        on_reply: call.on_reply,
-        on_reject: call.on_reject,
-        on_cleanup: call.on_cleanup,
-        prepaid_transmission,
-        prepaid_execution,
-        deadline,
-    };
-    let request = Request {
-        sender,
-        callback,
-        receiver: call.receiver,
-        method: call.method,
-        payload: call.payload,
-        cycles: call.cycles,
-        deadline,
-    };
-    (request, entry)
-}
-
-/// Arms the low-memory hook when the heap has grown past its threshold, once until it is below again.
-fn note_memory_use(canister: &mut Canister) {
-    let Some(sandbox) = &canister.sandbox else { return };
-    let is_low = canister.settings.wasm_memory_threshold > 0
-        && heap_limit(canister).saturating_sub(sandbox.heap_bytes()) < canister.settings.wasm_memory_threshold;
-    canister.low_memory_hook_due = is_low && !canister.low_memory_hook_ran;
-    canister.low_memory_hook_ran &= is_low;
-}
-
-fn heap_limit(canister: &Canister) -> u64 {
-    let largest =
-        if canister.module().is_some_and(|module| module.is_wasm64()) { MAX_WASM64_HEAP } else { MAX_WASM32_HEAP };
-    match canister.settings.wasm_memory_limit {
-        0 => largest,
-        limit => limit.min(largest),
-    }
 }

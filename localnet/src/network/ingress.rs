@@ -66,7 +66,7 @@ impl Subnet {
             return;
         }
         let in_canisters =
-            self.canisters.values().flat_map(|canister| &canister.input).filter_map(|input| match input {
+            self.canisters.values().flat_map(|canister| canister.input.iter()).filter_map(|input| match input {
                 Input::Ingress { id, .. } => Some(*id),
                 Input::Request(_) | Input::Response(_) => None,
             });
@@ -293,12 +293,12 @@ impl Round<'_> {
             self.subnet.ingress.receive(&id, self.context.now);
             let origin = CallOrigin::Ingress { id, sender: call.sender };
             if expiry < self.context.now {
-                self.respond(origin, Err(timed_out(&id)), 0);
+                self.respond_as_management(origin, Err(timed_out(&id)), 0);
                 continue;
             }
             let is_management = call.canister_id == Principal::management_canister();
             if let Err(error) = self.charge_for_ingress(&call, bytes) {
-                self.respond(origin, Err(error), 0);
+                self.respond_as_management(origin, Err(error), 0);
                 continue;
             }
             if is_management {
@@ -306,7 +306,7 @@ impl Round<'_> {
                 self.subnet.management_input.push_back(ManagementCall { origin, method, payload, cycles: 0 });
             } else if let Some(canister) = self.subnet.canisters.get_mut(&call.canister_id) {
                 let Call { sender, method, payload, sender_info, .. } = call;
-                canister.input.push_back(Input::Ingress { id, sender, method, payload, sender_info, expiry });
+                canister.input.push_ingress(Input::Ingress { id, sender, method, payload, sender_info, expiry });
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{
     Call, Network, Subnet,
     environment::environment,
     execute::{both_failed, no_module},
-    respond::{cut, user_result},
+    respond::user_result,
 };
 use crate::{
     canister::Canister,
@@ -16,7 +16,7 @@ use crate::{
     execution::{Entry, Environment, Keep, MethodKind, Outcome, OutgoingCall},
     limits::instructions,
     management,
-    message::{Answer, Cycles},
+    message::{Answer, Cycles, shorten},
 };
 
 impl Network {
@@ -51,7 +51,7 @@ impl Network {
         graph
             .evaluate(query)
             .unwrap_or_else(|Abort(error)| Err(error))
-            .map_err(|error| UserError::new(error.code, cut(error.description)))
+            .map_err(|error| UserError::new(error.code, shorten(error.description)))
     }
 }
 
@@ -213,7 +213,7 @@ impl CallGraph<'_> {
         };
         Ok(match result {
             Ok(reply) => Answer::Reply(reply),
-            Err(error) => Answer::from(UserError::new(error.code, cut(error.description))),
+            Err(error) => Answer::from(UserError::new(error.code, shorten(error.description))),
         })
     }
 

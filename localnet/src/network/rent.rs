@@ -2,7 +2,7 @@
 
 use candid::Principal;
 
-use super::{execute::NS_PER_SECOND, round::Round};
+use super::{conclude::NS_PER_SECOND, round::Round};
 use crate::{
     canister::{Canister, ChangeOrigin},
     cycles::CostModel,
@@ -20,11 +20,12 @@ impl Round<'_> {
         let mut charged: Cycles = 0;
         for canister in self.subnet.canisters.values_mut() {
             let elapsed = now.saturating_sub(canister.charged_until);
-            if elapsed < CHARGE_INTERVAL_NS {
+            // The balance stays as it is while a message or installation is under way.
+            if elapsed < CHARGE_INTERVAL_NS || canister.paused.is_some() || canister.long_installation.is_some() {
                 continue;
             }
             let seconds = elapsed / NS_PER_SECOND;
-            canister.charged_until += seconds * NS_PER_SECOND;
+            canister.charged_until = now;
             let price = rent(canister, &self.subnet.cost_model, seconds);
             if price > canister.reserved_balance.saturating_add(canister.balance) {
                 exhausted.push(canister.id);
@@ -55,12 +56,14 @@ impl Round<'_> {
         self.consume(lost);
         for (origin, cycles) in rejected {
             let error = super::respond::uninstalled();
-            self.respond(origin, Err(error), cycles);
+            self.respond(id, origin, Err(error), cycles);
         }
     }
 }
 
 fn rent(canister: &Canister, cost_model: &CostModel, seconds: u64) -> Cycles {
     let bytes = canister.memory_usage().max(canister.settings.memory_allocation);
-    cost_model.memory(bytes, seconds) + cost_model.compute(canister.settings.compute_allocation, seconds)
+    cost_model.memory(bytes, seconds)
+        + cost_model.memory(canister.message_memory(), seconds)
+        + cost_model.compute(canister.settings.compute_allocation, seconds)
 }

@@ -2,12 +2,16 @@
 
 use candid::Principal;
 
-use super::{Parcel, execute::NS_PER_SECOND, round::Round};
+use super::{
+    Parcel,
+    conclude::NS_PER_SECOND,
+    round::{Round, Sent},
+    routes::Routes,
+};
 use crate::{
     canister::Input,
     error::{ErrorCode, RejectCode, UserError, UserResult},
-    limits::MAX_REJECT_MESSAGE,
-    message::{Answer, CallOrigin, Cycles, Response},
+    message::{Answer, CallOrigin, Cycles, Response, shorten},
 };
 
 /// Returns the error of calls that were open when the canister's code was removed.
@@ -43,47 +47,60 @@ pub(super) fn user_result(answer: Answer) -> UserResult<Vec<u8>> {
     Err(UserError::new(code, message))
 }
 
-/// Cuts a reject message to the longest that is allowed, at a character boundary.
-pub(super) fn cut(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(MAX_REJECT_MESSAGE));
-    message
+/// Returns true when messages of the sender come from the subnet itself.
+pub(super) fn is_local(routes: &Routes, own_subnet: Principal, sender: &Principal) -> bool {
+    *sender == Principal::management_canister()
+        || *sender == own_subnet
+        || routes.subnet_of(sender).is_some_and(|subnet| subnet == own_subnet)
 }
 
 impl Round<'_> {
-    /// Answers a call and gives back the cycles that were not accepted. Whoever does not wait any more gets only the
-    /// cycles.
-    pub(super) fn respond(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles) {
-        self.answer(origin, result, refund, false);
+    /// Answers a call that a canister of this subnet got, and gives back the cycles that were not accepted. Whoever does
+    /// not wait any more gets only the cycles.
+    pub(super) fn respond(
+        &mut self,
+        respondent: Principal,
+        origin: CallOrigin,
+        result: UserResult<Vec<u8>>,
+        refund: Cycles,
+    ) {
+        let Some(response) = self.response(origin, result, refund) else { return };
+        let receiver = response.originator;
+        match self.routes.subnet_of(&receiver) {
+            Some(subnet) if subnet != self.subnet.id => {
+                self.report.outbound.push((subnet, Parcel::Response(response)));
+            }
+            _ => self.outbox.push(Sent { sender: respondent, receiver, parcel: Parcel::Response(response) }),
+        }
     }
 
-    /// Answers a call of the management canister. The answer to a canister takes the way of messages between subnets,
-    /// and so arrives in the next round.
+    /// Answers a call of the management canister, or one that did not reach its receiver. The answer to a canister takes
+    /// the way of messages between subnets, and so arrives in the next round.
     pub(super) fn respond_as_management(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles) {
-        self.answer(origin, result, refund, true);
+        let Some(response) = self.response(origin, result, refund) else { return };
+        let subnet = self.routes.subnet_of(&response.originator).unwrap_or(self.subnet.id);
+        self.report.outbound.push((subnet, Parcel::Response(response)));
     }
 
-    fn answer(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles, by_management: bool) {
-        let result = result.map_err(|error| UserError::new(error.code, cut(error.description)));
+    /// Makes the response for a canister that waits for one. Everybody else is answered, or refunded, in here.
+    fn response(&mut self, origin: CallOrigin, result: UserResult<Vec<u8>>, refund: Cycles) -> Option<Response> {
+        let result = result.map_err(|error| UserError::new(error.code, shorten(error.description)));
         match origin {
             CallOrigin::Ingress { id, .. } => self.report.answered.push((id, result)),
             CallOrigin::Task => {}
             CallOrigin::Canister { sender, callback, deadline, .. } => {
                 if self.is_past(deadline) {
-                    return self.refund(sender, refund);
+                    self.refund(sender, refund);
+                    return None;
                 }
                 let answer = match result {
                     Ok(bytes) => Answer::Reply(bytes),
                     Err(error) => error.into(),
                 };
-                let response = Response { originator: sender, callback, refund, answer, deadline };
-                match self.routes.subnet_of(&sender) {
-                    Some(subnet) if by_management || subnet != self.subnet.id => {
-                        self.report.outbound.push((subnet, Parcel::Response(response)));
-                    }
-                    _ => self.deliver_response(response),
-                }
+                return Some(Response { originator: sender, callback, refund, answer, deadline });
             }
         }
+        None
     }
 
     /// Returns true when a best-effort call is given up.
@@ -97,10 +114,13 @@ impl Round<'_> {
         let Some(canister) = self.subnet.canisters.get_mut(&response.originator) else {
             return self.consume(response.refund);
         };
-        if canister.callbacks.contains_key(&response.callback) {
-            canister.input.push_back(Input::Response(response));
-        } else {
-            canister.balance = canister.balance.saturating_add(response.refund);
+        match canister.callbacks.get(&response.callback) {
+            Some(callback) => {
+                let (respondent, own) = (callback.respondent, self.subnet.id);
+                let is_local = is_local(self.routes, own, &respondent);
+                canister.input.push(respondent, is_local, Input::Response(response));
+            }
+            None => canister.balance = canister.balance.saturating_add(response.refund),
         }
     }
 

@@ -129,7 +129,7 @@ impl Network {
         let mut subnets = Vec::with_capacity(document.subnets.len());
         for (index, SubnetDocument { subnet, canisters }) in document.subnets.into_iter().enumerate() {
             let mut subnet = renew(subnet, index).map_err(|what| loaded.unusable(what))?;
-            subnet.rate_limits_disabled = rate_limits_disabled(config);
+            subnet.rate_limits_disabled |= rate_limits_disabled(config);
             for document in canisters {
                 let canister = restore_canister(document, &mut source, loaded)?;
                 subnet.canisters.insert(canister.id, canister);
@@ -160,6 +160,7 @@ fn renew(state: Subnet, index: usize) -> Result<Subnet, String> {
         public_key: fresh.public_key,
         cost_model: fresh.cost_model,
         instruction_limits: fresh.instruction_limits,
+        rate_limits_disabled: fresh.rate_limits_disabled,
         ..state
     })
 }

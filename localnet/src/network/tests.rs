@@ -5,5 +5,6 @@ mod certificates;
 mod fixture;
 mod management;
 mod queries;
+mod rounds;
 mod saved;
 mod upkeep;

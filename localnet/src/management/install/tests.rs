@@ -176,7 +176,8 @@ fn should_charge_the_target_what_was_used_and_no_more() {
     let before = world.canister(id).balance;
     let call = args(id, wire::CanisterInstallMode::Install, EMPTY, b"");
     let origin = from_canister(user(1));
-    let (_, instructions) = world.execute(origin, "install_code", &call, 0);
+    let (_, usage) = world.execute(origin, "install_code", &call, 0);
+    let instructions = usage.instructions;
     assert!(instructions >= COMPILE_BASE);
     let paid = before - world.canister(id).balance;
     assert_eq!(paid, 5_000_000 + u128::from(instructions));

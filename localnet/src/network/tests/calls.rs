@@ -154,7 +154,7 @@ fn should_discard_the_state_of_replicated_queries_but_keep_their_cycles() {
     let bytes = update(&mut network, a, "call_with_cycles", to(b, "take_as_query")).unwrap();
     assert_eq!(u128::from_le_bytes(bytes.try_into().unwrap()), 400);
     assert_eq!(state(&mut network, b), 0);
-    assert_eq!(inside(&mut network, b).version, 0);
+    assert_eq!(inside(&mut network, b).version, 1, "even so it is a new version");
     assert_eq!(total(&network), 2 * BALANCE);
 }
 
@@ -307,11 +307,13 @@ fn should_time_out_stop_requests_after_five_minutes() {
     network.tick();
     let stopping = stop(&mut network, a);
     let start = network.time();
-    network.set_time(start + 299_000_000_000).unwrap();
+    network.set_time(start + 299_999_999_999).unwrap();
     network.tick();
     assert_eq!(network.ingress_status(&stopping, None).unwrap(), None);
+    // Nobody answers, since the response does not arrive.
+    let subnet = network.order[0];
+    network.subnets.get_mut(&subnet).unwrap().incoming.clear();
     network.set_time(start + 300_000_000_000).unwrap();
-    // The response is on its way, so the request times out in the round in which the canister stops.
     network.tick();
     let error = network.ingress_status(&stopping, None).unwrap().unwrap().unwrap_err();
     assert_eq!(error.code, ErrorCode::StopCanisterRequestTimeout);

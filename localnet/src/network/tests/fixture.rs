@@ -152,10 +152,12 @@ const ACTOR: &str = r#"(module
     (func (export "canister_update bump") (call $add (i32.const 1)) (call $reply))
     (func (export "canister_update burn")
         (call $burn (i64.const 0) (i64.const 12345) (i32.const 1000)) (call $reply))
-    (func (export "canister_update spin") (local $n i64)
+    ;; A little less than the part of a message that runs in one round.
+    (func (export "canister_update spin") (local $n i32)
         (loop $again
-            (local.set $n (i64.add (local.get $n) (i64.const 1)))
-            (br_if $again (i64.lt_u (local.get $n) (i64.const 2000000000))))
+            (memory.fill (i32.const 20000) (i32.const 0) (i32.const 100000))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $again (i32.lt_u (local.get $n) (i32.const 19970))))
         (call $reply))
     (func (export "canister_query state")
         (call $append (i32.const 6000) (i32.const 4)) (call $reply))

@@ -60,23 +60,6 @@ fn should_beat_once_a_round() {
 }
 
 #[test]
-fn should_end_a_round_when_its_instructions_are_used() {
-    let mut network = network(1);
-    let (a, b) = (actor(&mut network, 0), actor(&mut network, 0));
-    let spin = |network: &mut Network, id| network.submit_ingress(call(id, "spin", vec![])).unwrap().0;
-    let first = spin(&mut network, a);
-    let second = spin(&mut network, b);
-    let bump = network.submit_ingress(call(a, "bump", vec![])).unwrap().0;
-    network.tick();
-    let done = |network: &Network, id| network.ingress_status(id, None).unwrap().is_some();
-    assert!(done(&network, &first) && !done(&network, &second), "one spin uses up a round");
-    network.tick();
-    assert!(done(&network, &second));
-    network.tick();
-    assert!(done(&network, &bump));
-}
-
-#[test]
 fn should_make_canisters_wait_that_changed_too_much_memory() {
     let mut network = network(1);
     let a = actor(&mut network, 0);
