@@ -7,8 +7,8 @@ use super::fixture::{BALANCE, actor, call, inside, install, network, query, stat
 use crate::{error::ErrorCode, limits::MAX_PAUSED_EXECUTIONS, message::MessageId, network::Network};
 
 /// `work` uses 100 000 instructions as many times as its argument says (an `i32`), `work_then_trap` likewise, and so do
-/// the heartbeat-less hooks of an installation with such an argument. `time` answers when the last `work` ran.
-const WORKER: &str = r#"(module
+/// does an installation with such an argument. `time` answers when the last `work` ran.
+pub(super) const WORKER: &str = r#"(module
     (import "ic0" "msg_arg_data_size" (func $arg_size (result i32)))
     (import "ic0" "msg_arg_data_copy" (func $arg_copy (param i32 i32 i32)))
     (import "ic0" "msg_reply" (func $reply))
@@ -44,7 +44,7 @@ const WORKER: &str = r#"(module
 )"#;
 
 /// A bit more than a slice, more than two, more than three.
-const SLICES: [i32; 3] = [25_000, 45_000, 65_000];
+pub(super) const SLICES: [i32; 3] = [25_000, 45_000, 65_000];
 
 fn submit(network: &mut Network, canister: Principal, method: &str, payload: Vec<u8>) -> MessageId {
     network.submit_ingress(call(canister, method, payload)).unwrap().0

@@ -10,7 +10,10 @@ use ic_management_canister_types::{
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::fixture::{actor, beating, call, forward, inside, install, network, query, to, update};
+use super::{
+    fixture::{BALANCE, actor, beating, call, forward, inside, install, network, query, state, to, total, update},
+    rounds::{SLICES, WORKER},
+};
 use crate::{
     checkpoint::{Clock, StateError, Store, tests::Folder},
     error::UserResult,
@@ -76,8 +79,8 @@ fn everything(network: &mut Network) -> (Clock, Vec<u8>, Vec<[u8; 32]>) {
     let capture = network.capture();
     let (clock, document) = capture.small();
     let mut memories = Vec::new();
-    for canister in network.subnets.values().flat_map(|subnet| subnet.canisters.values()) {
-        if let Some(sandbox) = &canister.sandbox {
+    for canister in network.subnets.values_mut().flat_map(|subnet| subnet.canisters.values_mut()) {
+        if let Some(sandbox) = &mut canister.sandbox {
             let all = sandbox.memories();
             let mut hasher = Sha256::new();
             hasher.update(all.stable.to_bytes());
@@ -471,4 +474,21 @@ fn should_keep_few_packs_and_little_that_is_out_of_use() {
     assert!((2..=33).contains(&most), "{most} packs");
     drop(store);
     assert_eq!(everything(&mut network), everything(&mut load(&folder).unwrap()));
+}
+
+#[test]
+fn should_go_on_with_a_message_that_was_under_way() {
+    let folder = Folder::new("under-way");
+    let mut network = network(1);
+    let worker = install(&mut network, 0, WORKER);
+    let long = network.submit_ingress(call(worker, "work", SLICES[1].to_le_bytes().to_vec())).unwrap().0;
+    network.tick();
+    let mut network = reload(&mut network, &folder).unwrap();
+    assert_eq!(state(&mut network, worker), 0);
+    network.tick();
+    assert_eq!(network.ingress_status(&long, None).unwrap(), None);
+    network.tick();
+    assert!(network.ingress_status(&long, None).unwrap().unwrap().is_ok());
+    assert_eq!(state(&mut network, worker), 1);
+    assert_eq!(total(&network), BALANCE);
 }
