@@ -21,8 +21,6 @@ use arguments::Arguments;
 
 /// Port that local tools look for a network at.
 const DEFAULT_PORT: u16 = 4943;
-/// How often the state is written while the network lives.
-const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 /// Exit code of a program that an interrupt ended: 128 and the number of the signal.
 const INTERRUPTED: u8 = 130;
 /// How often the time without requests is looked at.
@@ -106,7 +104,7 @@ fn serve(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let end = runtime.block_on(async {
         tokio::select! {
             ended = ending => {
-                let ended = ended.unwrap_or_else(|_| Ok(()));
+                let ended = ended.unwrap_or(Ok(()));
                 ended.map(|()| End::Asked)
             }
             () = signals.next() => Ok(End::AtOnce),
@@ -128,9 +126,9 @@ fn serve(arguments: Arguments) -> Result<ExitCode, CommandError> {
 /// Starts the server at the port asked for or, if none was, at the default port if it is free.
 fn start(arguments: &Arguments) -> Result<LocalNet, StartError> {
     let live = LiveConfig {
-        subnets: arguments.subnets(),
+        subnets: arguments.subnets.clone(),
         state_dir: arguments.state_dir.clone(),
-        save_interval: Some(SAVE_INTERVAL),
+        save_interval: Some(Duration::from_secs(arguments.save_every.into())),
     };
     let at = |port: u16| LocalNet::builder().address(SocketAddr::new(arguments.bind, port)).live(live.clone()).start();
     match arguments.port {

@@ -31,7 +31,7 @@ pub(crate) use engine::compile;
 pub(crate) use heap_leaves::{HeapLeaf, LeafContent};
 pub(crate) use module::{CompiledModule, MethodKind, Visibility};
 pub(crate) use sandbox::{Changes, GlobalValue, Memories, Sandbox};
-pub(crate) use stable::{LEAF_PAGES, Leaf, PAGE_BYTES, Page, StableMemory, WASM_PAGE_BYTES};
+pub(crate) use stable::{LEAF_PAGES, Leaf, PAGE_BYTES, StableMemory, WASM_PAGE_BYTES};
 
 /// A function of the canister with the environment it is called with: one callback of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,12 +39,14 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use config::subnet_specs;
 #[cfg(test)]
 pub(crate) use config::{canister_id, test_fixtures::config as test_config};
 pub(crate) use environment::{charge, environment, prepay, settle};
 pub(crate) use ingress::Envelope;
 pub(crate) use ingress_history::{IngressHistory, RequestStatus};
 use routes::Routes;
+pub(crate) use saved::RestoreError;
 
 /// A subnet and its canisters. Made by [`Subnet::new`]. What is skipped by serde is large or follows from the rest, see
 /// [`saved`].

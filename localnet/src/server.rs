@@ -4,6 +4,7 @@
 //! lives on a thread of its own, see [`instance`]; this file owns the socket and the runtime that serves it.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
@@ -17,7 +18,9 @@ use axum::{
     extract::Request,
     middleware::{self, Next},
 };
-use pocket_ic::common::rest::{AutoProgressConfig, ExtendedSubnetConfigSet, InitialTime, InstanceConfig, Topology};
+use pocket_ic::common::rest::{
+    AutoProgressConfig, ExtendedSubnetConfigSet, InitialTime, InstanceConfig, SubnetKind, SubnetSpec, Topology,
+};
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 mod answer;
@@ -34,7 +37,7 @@ pub(crate) use answer::Failure;
 pub(crate) use instance::Instance;
 use instances::Instances;
 
-use crate::gateway;
+use crate::{gateway, network};
 
 /// Threads that serve requests; the work itself is done by the threads of the networks.
 const SERVING_THREADS: usize = 2;
@@ -68,8 +71,8 @@ pub struct EndError(String);
 /// A network that lives by itself: its time follows the clock and rounds come as they are needed.
 #[derive(Clone, Debug, Default)]
 pub struct LiveConfig {
-    /// Its subnets. Those in the state directory, if there are any, are taken instead.
-    pub subnets: ExtendedSubnetConfigSet,
+    /// Its subnets; without them an NNS and an application subnet, or those in the state directory.
+    pub subnets: Option<ExtendedSubnetConfigSet>,
     /// Where it is kept.
     pub state_dir: Option<PathBuf>,
     /// How often it is written there besides at the end.
@@ -171,21 +174,42 @@ async fn start_live(
     config: LiveConfig,
     protocol: Router,
 ) -> Result<(LiveNetwork, Router), StartError> {
-    let LiveConfig { subnets, state_dir, save_interval } = config;
+    let LiveConfig { subnets: asked, state_dir, save_interval } = config;
     let config = InstanceConfig {
-        subnet_config_set: subnets,
+        subnet_config_set: asked.clone().unwrap_or_else(default_subnets),
         state_dir,
         initial_time: Some(InitialTime::AutoProgress(AutoProgressConfig { artificial_delay_ms: None })),
         ..InstanceConfig::default()
     };
     let failed = |failure: answer::Failure| StartError::Network(failure.into_parts().1);
     let (id, topology) = instances.create(config, save_interval).await.map_err(failed)?;
+    let asked = asked.map(|asked| kinds(network::subnet_specs(&asked).into_iter().map(|(kind, _)| kind)));
+    let found = kinds(topology.subnet_configs.values().map(|config| config.subnet_kind));
+    if let Some(asked) = asked.filter(|asked| *asked != found) {
+        let message = format!("the state directory holds the subnets {found:?}, not {asked:?}");
+        return Err(StartError::Network(message));
+    }
     let instance = instances.get(&id.to_string()).map_err(failed)?;
     instances.keep_to_the_end(id);
     let root_key = instance.run(|network| network.root_key().to_vec()).await.map_err(failed)?;
     let api = gateway::below_instance(protocol.clone(), id);
     let gateway = gateway::at_root(instance, api).map_err(StartError::Network)?;
     Ok((LiveNetwork { topology, root_key }, root::router(protocol, gateway)))
+}
+
+/// Returns the subnets of a network of which nothing is asked.
+fn default_subnets() -> ExtendedSubnetConfigSet {
+    let spec = SubnetSpec::default;
+    ExtendedSubnetConfigSet { nns: Some(spec()), application: vec![spec()], ..ExtendedSubnetConfigSet::default() }
+}
+
+/// Counts subnets by kind.
+fn kinds(list: impl Iterator<Item = SubnetKind>) -> BTreeMap<SubnetKind, usize> {
+    let mut kinds = BTreeMap::new();
+    for kind in list {
+        *kinds.entry(kind).or_default() += 1;
+    }
+    kinds
 }
 
 /// A server of networks, in this process.

@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -304,6 +304,15 @@ fn should_go_on_after_a_restart_where_it_ended() {
         assert!(later >= time, "time does not go back");
         time = later;
     }
+    program.signal("TERM");
+    assert_eq!(program.wait(), Some(0));
+    // The same list is fine, another one is refused.
+    let mut program = Program::start(&arguments);
+    program.signal("TERM");
+    assert_eq!(program.wait(), Some(0));
+    let (code, _, error) = run(&["--port", "0", "--state-dir", folder.text(), "--subnets", "application=1,nns=1"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("Application: 2") && error.contains("NNS"), "{error}");
 }
 
 #[test]
@@ -331,6 +340,62 @@ fn should_go_on_from_the_last_save_after_it_was_killed() {
 }
 
 #[test]
+fn should_save_in_between_so_that_a_kill_loses_little() {
+    let folder = Folder::new("interval");
+    let arguments = ["--state-dir", folder.text(), "--save-every", "1"];
+    // Killed before anything was saved: nothing is there, and nothing is in the way.
+    let mut program = Program::start(&arguments);
+    program.signal("KILL");
+    assert_eq!(program.wait(), None);
+    let mut program = Program::start(&arguments);
+    let canister = program.install_counter();
+    for _ in 0..5 {
+        program.increment(canister);
+    }
+    let begin = Instant::now();
+    let states = || {
+        let names = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("state-") && name.ends_with(".cbor")).collect::<Vec<_>>()
+    };
+    // Two saves later everything that happened until now is saved.
+    let mut seen = states();
+    let mut saves = 0;
+    while saves < 2 {
+        assert!(begin.elapsed() < PATIENCE, "nothing is saved");
+        thread::sleep(Duration::from_millis(20));
+        program.increment(canister);
+        let now = states();
+        if now != seen && !now.is_empty() {
+            seen = now;
+            saves += 1;
+        }
+    }
+    program.signal("KILL");
+    assert_eq!(program.wait(), None);
+    let program = Program::start(&arguments);
+    let [heap, stable] = program.read(canister);
+    assert!(heap >= 5, "{heap}");
+    assert_eq!(heap, stable, "both memories are of the same moment");
+}
+
+#[test]
+fn should_end_at_once_at_the_second_signal() {
+    let folder = Folder::new("at-once");
+    let mut program = Program::start(&["--state-dir", folder.text()]);
+    // A request that never becomes complete holds up the end for some seconds.
+    let mut connection = TcpStream::connect(program.url()["http://".len()..].trim_end_matches('/')).unwrap();
+    connection.write_all(b"POST /blobstore HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nx").unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    program.signal("TERM");
+    thread::sleep(Duration::from_millis(300));
+    assert!(program.child.try_wait().unwrap().is_none(), "it waits for the request");
+    program.signal("INT");
+    assert_eq!(program.wait(), Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn should_say_why_it_does_not_start() {
     let folder = Folder::new("refused");
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -344,6 +409,7 @@ fn should_say_why_it_does_not_start() {
         assert!(error.contains(text) && error.contains("--subnets"), "{error}");
     }
     assert_eq!(run(&["--port", "65536"]).0, Some(2));
+    assert_eq!(run(&["--save-every", "0"]).0, Some(2));
     assert_eq!(run(&["--bind", "everywhere"]).0, Some(2));
     // A directory with something else in it.
     fs::write(folder.0.join("notes.txt"), "mine").unwrap();

@@ -1,6 +1,8 @@
 //! The bytes of a leaf of memory in a pack: a bit for each page that is not zero, then those pages in order.
 
-use crate::execution::{LEAF_PAGES, Leaf, PAGE_BYTES, Page};
+use std::sync::Arc;
+
+use crate::execution::{LEAF_PAGES, Leaf, PAGE_BYTES};
 
 /// Bytes of the map of pages.
 const MAP_BYTES: usize = LEAF_PAGES / 8;
@@ -25,7 +27,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Leaf> {
     if !rest.is_empty() || pages.len() != places.len() {
         return None;
     }
-    Some(Leaf::from_pages(places.into_iter().zip(pages.iter().map(|page: &Page| *page))))
+    Some(Leaf::from_pages(places.into_iter().zip(pages.iter().copied().map(Arc::new))))
 }
 
 #[cfg(test)]
@@ -34,7 +36,7 @@ mod tests {
 
     #[test]
     fn should_read_back_what_was_written_without_pages_of_zeros() {
-        let page = |byte: u8| [byte; PAGE_BYTES];
+        let page = |byte: u8| Arc::new([byte; PAGE_BYTES]);
         let leaf = Leaf::from_pages([(0, page(1)), (7, page(0)), (8, page(2)), (LEAF_PAGES - 1, page(3))].into_iter());
         let bytes = encode(&leaf);
         assert_eq!(bytes.len(), MAP_BYTES + 3 * PAGE_BYTES);
@@ -45,7 +47,7 @@ mod tests {
 
     #[test]
     fn should_refuse_bytes_that_do_not_fit_their_map() {
-        let bytes = encode(&Leaf::from_pages([(3, [1; PAGE_BYTES])].into_iter()));
+        let bytes = encode(&Leaf::from_pages([(3, Arc::new([1; PAGE_BYTES]))].into_iter()));
         assert!(decode(&bytes).is_some());
         assert!(decode(&bytes[..bytes.len() - 1]).is_none());
         assert!(decode(&bytes[..MAP_BYTES]).is_none());

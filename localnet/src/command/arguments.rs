@@ -5,11 +5,11 @@ use std::{
     path::PathBuf,
 };
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use pocket_ic::common::rest::{CanisterCyclesCostSchedule, ExtendedSubnetConfigSet, SubnetSpec};
 
-/// Subnets unless asked otherwise.
-const DEFAULT_SUBNETS: &str = "nns=1,application=1";
+/// Seconds between two times that the state is written.
+const DEFAULT_SAVE_SECONDS: u32 = 60;
 /// Subnets of one kind that may be asked for.
 const MAX_OF_A_KIND: usize = 64;
 
@@ -38,12 +38,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(super) bind: IpAddr,
     /// Subnets by kind and number: nns, sns, ii, fiduciary, bitcoin, test-threshold-keys, system, application,
-    /// cloud-engine, verified-application. Of a state directory that holds a network its subnets are taken
-    #[arg(long, value_name = "KIND=N,…", default_value = DEFAULT_SUBNETS, value_parser = parse_subnets)]
-    subnets: ExtendedSubnetConfigSet,
-    /// Directory to keep the network in: written every minute and at the end, read at the start
+    /// cloud-engine, verified-application [default: those in the state directory, or nns=1,application=1]
+    #[arg(long, value_name = "KIND=N,…", value_parser = parse_subnets)]
+    pub(super) subnets: Option<ExtendedSubnetConfigSet>,
+    /// Directory to keep the network in: read at the start, written at the end and, if something happened, in between
     #[arg(long, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
+    /// Seconds after which the state is written again, of which a crash may lose as many
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_SAVE_SECONDS, value_parser = value_parser!(u32).range(1..))]
+    pub(super) save_every: u32,
     /// Describe the network by one line of JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -53,13 +56,6 @@ pub(super) struct Arguments {
     /// End after so many seconds without a request
     #[arg(long, value_name = "SECONDS")]
     pub(super) ttl: Option<u64>,
-}
-
-impl Arguments {
-    /// Returns the subnets asked for.
-    pub(super) fn subnets(&self) -> ExtendedSubnetConfigSet {
-        self.subnets.clone()
-    }
 }
 
 /// Reads a list of subnets.
@@ -117,8 +113,7 @@ mod tests {
         Arguments::command().debug_assert();
         let arguments = Arguments::parse_from(["localnet"]);
         assert!(arguments.bind.is_loopback());
-        assert!(arguments.subnets().nns.is_some());
-        assert_eq!(arguments.subnets().application.len(), 1);
+        assert!(arguments.subnets.is_none());
     }
 
     #[test]

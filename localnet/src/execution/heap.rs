@@ -37,7 +37,7 @@ use wasmtime::{AsContextMut, LinearMemory, MemoryCreator, MemoryType};
 
 use super::{
     heap_leaves::{HeapLeaf, HeapLeaves},
-    stable::{PAGE_BYTES, PageSet},
+    stable::{PAGE_BYTES, Page, PageSet},
 };
 use crate::limits::{MAX_WASM32_HEAP, MAX_WASM64_HEAP};
 
@@ -215,10 +215,14 @@ impl Heap {
     /// as then; only the others are copied.
     pub(super) fn committed_leaves(&self, _exclusive: impl AsContextMut) -> BTreeMap<u64, Arc<HeapLeaf>> {
         self.leaves().current(|offset| {
-            let mut page = [0; PAGE_BYTES];
-            // SAFETY: pages that were noted lie within the shared mapping, and nobody writes to it meanwhile.
-            unsafe { ptr::copy_nonoverlapping(self.shared.add(offset), page.as_mut_ptr(), PAGE_BYTES) };
-            page
+            let mut page = Arc::<Page>::new_uninit();
+            let target = Arc::get_mut(&mut page).expect("nobody else has the page yet").as_mut_ptr();
+            // SAFETY: pages that were noted lie within the shared mapping, and nobody writes to it meanwhile. All bytes
+            // of the new page are written.
+            unsafe {
+                ptr::copy_nonoverlapping(self.shared.add(offset), target.cast(), PAGE_BYTES);
+                page.assume_init()
+            }
         })
     }
 

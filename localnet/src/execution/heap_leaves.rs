@@ -83,7 +83,7 @@ impl HeapLeaves {
     }
 
     /// Returns all leaves by their numbers. `read` copies the page at an offset; it is asked for changed leaves only.
-    pub(super) fn current(&mut self, read: impl Fn(usize) -> Page) -> BTreeMap<u64, Arc<HeapLeaf>> {
+    pub(super) fn current(&mut self, read: impl Fn(usize) -> Arc<Page>) -> BTreeMap<u64, Arc<HeapLeaf>> {
         for (number, pages) in &self.committed {
             self.unchanged.entry(*number).or_insert_with(|| {
                 let places = (0..LEAF_PAGES).filter(|place| pages[place / WORD_BITS] >> (place % WORD_BITS) & 1 == 1);
@@ -113,8 +113,8 @@ mod tests {
         }
     }
 
-    fn read(offset: usize) -> Page {
-        [(offset / PAGE_BYTES) as u8; PAGE_BYTES]
+    fn read(offset: usize) -> Arc<Page> {
+        Arc::new([(offset / PAGE_BYTES) as u8; PAGE_BYTES])
     }
 
     #[test]

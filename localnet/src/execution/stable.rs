@@ -27,10 +27,10 @@ impl Leaf {
     }
 
     /// Makes a leaf of pages with their places in it, which must be below [`LEAF_PAGES`].
-    pub(crate) fn from_pages(pages: impl Iterator<Item = (usize, Page)>) -> Self {
+    pub(crate) fn from_pages(pages: impl Iterator<Item = (usize, Arc<Page>)>) -> Self {
         let mut leaf = Self::empty();
         for (place, page) in pages {
-            leaf.pages[place] = Some(Arc::new(page));
+            leaf.pages[place] = Some(page);
         }
         leaf
     }

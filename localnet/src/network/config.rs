@@ -42,16 +42,7 @@ impl Network {
                 specs.len()
             ));
         }
-        let time = match &config.initial_time {
-            Some(InitialTime::Timestamp(time)) if time.nanos_since_epoch < GENESIS_NS => {
-                return Err(format!(
-                    "initial_time {} lies before the earliest possible time {GENESIS_NS}",
-                    time.nanos_since_epoch
-                ));
-            }
-            Some(InitialTime::Timestamp(time)) => time.nanos_since_epoch,
-            Some(InitialTime::AutoProgress(_)) | None => GENESIS_NS,
-        };
+        let time = asked_time(config)?.unwrap_or(GENESIS_NS);
         let subnets = specs.into_iter().enumerate().map(|(index, (kind, spec))| {
             let mut subnet = Subnet::new(kind, spec, index as u64);
             subnet.rate_limits_disabled |= rate_limits_disabled(config);
@@ -168,7 +159,7 @@ impl Subnet {
 }
 
 /// Lists the subnets asked for in the order in which the official server makes them.
-fn subnet_specs(set: &ExtendedSubnetConfigSet) -> Vec<(SubnetKind, SubnetSpec)> {
+pub(crate) fn subnet_specs(set: &ExtendedSubnetConfigSet) -> Vec<(SubnetKind, SubnetSpec)> {
     let named = [
         (SubnetKind::NNS, &set.nns),
         (SubnetKind::SNS, &set.sns),
@@ -186,6 +177,20 @@ fn subnet_specs(set: &ExtendedSubnetConfigSet) -> Vec<(SubnetKind, SubnetSpec)> 
     let named = named.into_iter().filter_map(|(kind, spec)| spec.clone().map(|spec| (kind, spec)));
     let numbered = numbered.into_iter().flat_map(|(kind, specs)| specs.iter().map(move |spec| (kind, spec.clone())));
     named.chain(numbered).collect()
+}
+
+/// Returns the time in ns at which the client wishes to begin, if it names one.
+///
+/// # Errors
+/// When it lies before genesis.
+pub(super) fn asked_time(config: &InstanceConfig) -> Result<Option<u64>, String> {
+    match &config.initial_time {
+        Some(InitialTime::Timestamp(time)) if time.nanos_since_epoch < GENESIS_NS => {
+            Err(format!("initial_time {} lies before the earliest possible time {GENESIS_NS}", time.nanos_since_epoch))
+        }
+        Some(InitialTime::Timestamp(time)) => Ok(Some(time.nanos_since_epoch)),
+        Some(InitialTime::AutoProgress(_)) | None => Ok(None),
+    }
 }
 
 /// Returns true when the client wishes that no canister is made to wait for having done much.

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pocket_ic::common::rest::{InitialTime, InstanceConfig};
+use pocket_ic::common::rest::InstanceConfig;
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
 
 use super::{
     Network, Subnet,
-    config::{check_supported, rate_limits_disabled},
+    config::{asked_time, check_supported, rate_limits_disabled},
 };
 use crate::{
     canister::{Canister, Snapshot, SnapshotCode, UploadedCode},
@@ -80,6 +80,17 @@ enum SnapshotCodeDocument {
     },
 }
 
+/// Why a network cannot be put together again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Config(String),
+}
+
 impl Network {
     /// Captures all there is to the network. Time is taken by what changed in memories since the last capture.
     pub(crate) fn capture(&mut self) -> Capture {
@@ -121,9 +132,11 @@ impl Network {
     /// Puts a network together as it was captured. Of the configuration only what is no part of the state counts.
     ///
     /// # Errors
-    /// When the state is damaged, or this version of localnet cannot go on with it.
-    pub(crate) fn restore(config: &InstanceConfig, store: &mut Store, loaded: &Loaded) -> Result<Self, StateError> {
-        check_supported(config).map_err(|what| loaded.unusable(what))?;
+    /// When the state is damaged, or this version of localnet cannot go on with it, or the configuration asks for what
+    /// cannot be.
+    pub(crate) fn restore(config: &InstanceConfig, store: &mut Store, loaded: &Loaded) -> Result<Self, RestoreError> {
+        check_supported(config).map_err(RestoreError::Config)?;
+        let asked = asked_time(config).map_err(RestoreError::Config)?;
         let document: NetworkDocument<Subnet, Canister> = loaded.document()?;
         let mut source = Source::new(store, loaded)?;
         let mut subnets = Vec::with_capacity(document.subnets.len());
@@ -140,10 +153,8 @@ impl Network {
         let mut network = Self::of_subnets(subnets, loaded.clock.time).map_err(|what| loaded.unusable(what))?;
         network.last_round = loaded.clock.last_round;
         network.submitted = document.submitted;
-        if let Some(InitialTime::Timestamp(time)) = &config.initial_time {
-            // Time never goes back; an earlier one is over.
-            network.time = network.time.max(time.nanos_since_epoch);
-        }
+        // Time never goes back; an earlier one is over.
+        network.time = network.time.max(asked.unwrap_or_default());
         store.know_leaves(&leaves);
         Ok(network)
     }

@@ -1,6 +1,6 @@
 //! Networks that are saved and read back: nothing may be lost, and both must go on in the same way.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use candid::{Decode, Encode, Principal};
 use ic_management_canister_types::{
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     checkpoint::{Clock, StateError, Store, tests::Folder},
     error::UserResult,
-    network::{Network, test_config},
+    network::{Network, RestoreError, test_config},
 };
 
 const MANAGEMENT: Principal = Principal::management_canister();
@@ -62,14 +62,14 @@ const ONLY_A_GLOBAL: &str = r#"(module
         (if (global.get $on) (then (call $reply)))))"#;
 
 /// Saves a network in a folder and reads it back.
-fn reload(network: &mut Network, folder: &Folder) -> Result<Network, StateError> {
+fn reload(network: &mut Network, folder: &Folder) -> Result<Network, RestoreError> {
     let (mut store, _) = Store::open(&folder.0)?;
     store.write(&network.capture(), true)?;
     drop(store);
     load(folder)
 }
 
-fn load(folder: &Folder) -> Result<Network, StateError> {
+fn load(folder: &Folder) -> Result<Network, RestoreError> {
     let (mut store, loaded) = Store::open(&folder.0)?;
     Network::restore(&test_config(Vec::new()), &mut store, &loaded.expect("something was saved"))
 }
@@ -375,12 +375,12 @@ fn should_refuse_a_state_of_subnets_with_other_keys() {
     let mut network = network(2);
     network.order.swap(0, 1);
     let error = reload(&mut network, &folder).unwrap_err();
-    assert!(matches!(&error, StateError::Unusable { .. }), "{error}");
+    assert!(matches!(&error, RestoreError::State(StateError::Unusable { .. })), "{error}");
 }
 
 /// Reads a saved network and tells whether that failed with an error that names the file.
 fn refuses(folder: &Folder, file: &str) -> bool {
-    let opened = Store::open(&folder.0).and_then(|(mut store, loaded)| {
+    let opened = Store::open(&folder.0).map_err(RestoreError::State).and_then(|(mut store, loaded)| {
         let Some(loaded) = loaded else { return Ok(None) };
         Network::restore(&test_config(Vec::new()), &mut store, &loaded).map(Some)
     });
@@ -491,4 +491,59 @@ fn should_go_on_with_a_message_that_was_under_way() {
     assert!(network.ingress_status(&long, None).unwrap().unwrap().is_ok());
     assert_eq!(state(&mut network, worker), 1);
     assert_eq!(total(&network), BALANCE);
+}
+
+/// A canister with a heap of 1 GiB, of which `fill` writes to every page.
+const LARGE: &str = r#"(module
+    (import "ic0" "msg_reply" (func $reply))
+    (memory 16384)
+    (func (export "canister_update fill") (local $at i32)
+        (loop $again
+            (i32.store (local.get $at) (i32.const 1))
+            (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+            (br_if $again (i32.lt_u (local.get $at) (i32.const 1073741824))))
+        (call $reply))
+    (func (export "canister_update touch") (i32.store (i32.const 4096) (i32.const 2)) (call $reply))
+)"#;
+
+#[test]
+#[ignore = "measures for a minute"]
+fn measure_saving_and_loading() {
+    let measure = |name: &str, network: &mut Network, change: &dyn Fn(&mut Network)| {
+        let folder = Folder::new("measured");
+        let (mut store, _) = Store::open(&folder.0).unwrap();
+        let mut write = |what: &str, network: &mut Network| {
+            let begin = Instant::now();
+            let capture = network.capture();
+            let captured = begin.elapsed();
+            let written = store.write(&capture, true).unwrap();
+            println!("{name}, {what}: captured in {captured:?}, all in {:?}, {written:?}", begin.elapsed());
+        };
+        write("first", network);
+        write("unchanged", network);
+        change(network);
+        write("one change", network);
+        drop(store);
+        let begin = Instant::now();
+        load(&folder).unwrap();
+        println!("{name}: loaded in {:?}", begin.elapsed());
+    };
+    let mut many = network(1);
+    let ids: Vec<_> = (0..100).map(|_| install(&mut many, 0, KEEPER)).collect();
+    for id in &ids {
+        inside(&mut many, *id).sandbox.as_mut().unwrap().set_stable(crate::execution::StableMemory::zeroed(1));
+        update(&mut many, *id, "step", vec![]).unwrap();
+    }
+    measure("100 canisters", &mut many, &|network| drop(update(network, ids[50], "step", vec![]).unwrap()));
+    drop(many);
+    let mut heap = network(1);
+    let id = install(&mut heap, 0, LARGE);
+    update(&mut heap, id, "fill", vec![]).unwrap();
+    measure("heap of 1 GiB", &mut heap, &|network| drop(update(network, id, "touch", vec![]).unwrap()));
+    drop(heap);
+    let mut stable = network(1);
+    let id = install(&mut stable, 0, KEEPER);
+    let memory = crate::execution::StableMemory::from_bytes(&vec![1; 1 << 30]);
+    inside(&mut stable, id).sandbox.as_mut().unwrap().set_stable(memory);
+    measure("stable memory of 1 GiB", &mut stable, &|network| drop(update(network, id, "step", vec![]).unwrap()));
 }
