@@ -2,7 +2,7 @@
 //!
 //! A gateway makes a Candid call `http_request` of each request, verifies that the canister certified the answer, and
 //! hands it on. Its rules follow the HTTP gateway protocol and, where that leaves a choice, the official PocketIC
-//! server. Requests below `/api` go to the instance as they are.
+//! server. Requests of the interface for agents, `/api/v2` to `/api/v4`, go to the instance as they are.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -210,7 +210,10 @@ async fn move_below_instance(State(id): State<InstanceId>, request: Request, nex
 
 fn router(state: Arc<Serving>, api: Router) -> Router {
     Router::new()
-        .route_service("/api/{*path}", api.clone())
+        // Other paths below `/api` are for canisters.
+        .route_service("/api/v2/{*path}", api.clone())
+        .route_service("/api/v3/{*path}", api.clone())
+        .route_service("/api/v4/{*path}", api.clone())
         .route_service("/_/topology", api)
         .route(
             "/_/dashboard",

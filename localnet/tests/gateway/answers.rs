@@ -179,6 +179,8 @@ fn should_serve_the_instance_below_api() {
     assert_eq!(own.headers().get("content-type"), through.headers().get("content-type"));
     assert_eq!(site.get("example.com", "/api/v2/status").status(), 400);
     assert_eq!(site.get("localhost", "/_/dashboard").status(), 501);
+    site.serve(&answer(200, &[], b"my own"));
+    assert_eq!(site.get(&site.raw_host(), "/api/v1/things").text().unwrap(), "my own");
     // Nothing else of the server is reached through a gateway.
     for path in ["/instances", "/read/get_time", "/update/tick", "/http_gateway"] {
         assert_eq!(site.refusal("localhost", path), (400, "canister_id_not_resolved".to_owned()), "{path}");
