@@ -299,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn should_be_the_same_after_it_was_written_and_read() {
+        let mut history = history(4);
+        history.receive(&id(0), NOW);
+        history.answer(&id(1), Ok(vec![1; 10]), NOW);
+        history.answer(&id(2), Err(UserError::new(ErrorCode::CanisterTrapped, "trapped")), NOW);
+        history.limit_bytes(8);
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&history, &mut bytes).unwrap();
+        let mut read: IngressHistory = ciborium::from_reader(bytes.as_slice()).unwrap();
+        assert!(read.certified().eq(history.certified()) && read.contains(&id(3)));
+        assert_eq!((read.bytes, read.done, read.has_open()), (7, 1, true));
+        read.forget_old(u64::MAX);
+        assert_eq!((read.bytes, read.done, read.messages.len()), (0, 0, 2));
+    }
+
+    #[test]
     fn should_be_full_at_the_limit_of_messages() {
         let mut history = history(MAX_HISTORY_MESSAGES as u64 - 1);
         assert!(!history.is_full());

@@ -2,9 +2,12 @@
 
 mod calls;
 mod certificates;
+mod certified_data;
 mod fixture;
+mod kept_hashes;
 mod management;
 mod queries;
+mod requests;
 mod rounds;
 mod saved;
 mod upkeep;
