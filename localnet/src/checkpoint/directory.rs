@@ -77,6 +77,11 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Returns the path of the folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the path of a file.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)

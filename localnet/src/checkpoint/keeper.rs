@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::mpsc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -21,6 +22,8 @@ pub(crate) struct Keeper {
     /// Captures that were not written yet: at most one.
     under_way: usize,
     thread: Option<JoinHandle<()>>,
+    /// The folder.
+    path: PathBuf,
 }
 
 /// What the thread is to write, and whether it must even if only time has passed.
@@ -35,6 +38,7 @@ impl Keeper {
     /// # Errors
     /// When no thread can be started.
     pub(crate) fn start(mut store: Store, interval: Option<Duration>) -> io::Result<Self> {
+        let path = store.path().to_owned();
         let (captures, orders) = mpsc::channel::<Order>();
         let (answers, results) = mpsc::channel();
         let thread = thread::Builder::new().name("localnet-keeper".to_owned()).spawn(move || {
@@ -44,7 +48,7 @@ impl Keeper {
             }
         })?;
         let due = Instant::now() + interval.unwrap_or_default();
-        Ok(Self { interval, due, captures: Some(captures), results, under_way: 0, thread: Some(thread) })
+        Ok(Self { interval, due, captures: Some(captures), results, under_way: 0, thread: Some(thread), path })
     }
 
     /// Has a capture written if that is due and the last one is done. `take` makes the capture; nothing else takes time.
@@ -70,9 +74,11 @@ impl Keeper {
         self.order(capture, true);
         let mut last = Ok(Written::default());
         while self.under_way > 0 {
-            let Ok(result) = self.results.recv() else { break };
             self.under_way -= 1;
-            last = result;
+            last = self.results.recv().unwrap_or_else(|_| {
+                let source = io::Error::other("the thread that writes it is gone");
+                Err(StateError::Io { path: self.path.clone(), source })
+            });
         }
         last
     }

@@ -196,6 +196,11 @@ impl Store {
         value.map(Some).map_err(|error| self.directory.damaged(name, error))
     }
 
+    /// Returns the folder.
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Opens all packs.
     pub(super) fn reader(&self) -> Result<PackReader<'_>, StateError> {
         let mut reader = PackReader::new(&self.directory);

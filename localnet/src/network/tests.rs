@@ -5,6 +5,7 @@ mod certificates;
 mod certified_data;
 mod fixture;
 mod kept_hashes;
+mod layout;
 mod management;
 mod queries;
 mod requests;

@@ -24,7 +24,7 @@ const MANAGEMENT: Principal = Principal::management_canister();
 
 /// A canister that keeps a counter in its heap, in a global and in stable memory: `step` adds one to each and grows
 /// both memories now and then, `read` returns the three.
-const KEEPER: &str = r#"(module
+pub(super) const KEEPER: &str = r#"(module
     (import "ic0" "msg_reply" (func $reply))
     (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
     (import "ic0" "stable64_grow" (func $grow (param i64) (result i64)))
