@@ -140,6 +140,18 @@ pub(crate) fn target(method: &str, payload: &[u8]) -> UserResult<Target> {
     Ok(Arguments::decode(method, payload)?.target())
 }
 
+/// Tests the version that a canister claims to have in a management call that it makes.
+///
+/// # Errors
+/// `CanisterContractViolation` when it is not the actual one; `InvalidManagementPayload` or `CanisterMethodNotFound` when
+/// the call cannot be understood.
+pub(crate) fn check_sender_version(method: &str, payload: &[u8], actual: u64) -> UserResult<()> {
+    match Arguments::decode(method, payload)?.sender_canister_version() {
+        Some(claimed) if claimed != actual => Err(Refusal::SenderVersionMismatch { claimed, actual }.into()),
+        _ => Ok(()),
+    }
+}
+
 /// How a call that was not refused ends.
 enum Success {
     Answered { reply: Vec<u8>, refund: Cycles, released: Vec<Released> },

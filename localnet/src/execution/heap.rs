@@ -45,7 +45,7 @@ use crate::limits::{MAX_WASM32_HEAP, MAX_WASM64_HEAP};
 pub(super) const GUARD_BYTES: u64 = 32 << 20;
 
 /// Pages that may stay mapped though they were only read.
-const MAX_CLEAN_PAGES: usize = 8192;
+const MAX_CLEAN_PAGES: usize = 512;
 
 /// Returns the bytes of address space that a heap may grow to.
 pub(super) fn capacity(wasm64: bool) -> u64 {

@@ -147,6 +147,8 @@ impl Round<'_> {
         if let Some(deadline) = global_timer {
             canister.global_timer = deadline;
         }
+        // The version that the message saw.
+        let version = canister.version;
         if changes_state {
             canister.version += 1;
             note_memory_use(canister);
@@ -180,7 +182,7 @@ impl Round<'_> {
             self.respond(id, origin, super::respond::user_result(answer), refund);
         }
         for request in requests {
-            self.send(request);
+            self.send(request, version);
         }
     }
 

@@ -15,14 +15,22 @@ use crate::{
     canister::{Canister, Input, Status},
     error::{ErrorCode, UserError, UserResult},
     limits::{MAX_INTER_CANISTER_PAYLOAD, QUEUE_CAPACITY},
+    management,
     message::{CallOrigin, CallbackId, Cycles, Request, Response},
 };
 
 impl Round<'_> {
     /// Sends a request of a canister of this subnet: it arrives after the iteration when the receiver is a canister of
-    /// this subnet, else with the next round. What cannot be sent is rejected.
-    pub(super) fn send(&mut self, request: Request) {
-        match self.routes.destination(&request, self.subnet.id) {
+    /// this subnet, else with the next round. What cannot be sent is rejected, also a management call that claims another
+    /// version of its sender than the one given.
+    pub(super) fn send(&mut self, request: Request, version: u64) {
+        let destination = self.routes.destination(&request, self.subnet.id).and_then(|destination| {
+            if matches!(destination, Destination::Management { .. }) {
+                management::check_sender_version(&request.method, &request.payload, version)?;
+            }
+            Ok(destination)
+        });
+        match destination {
             Err(error) => self.reject(request, error),
             Ok(Destination::Canister { subnet } | Destination::Management { subnet }) if subnet != self.subnet.id => {
                 let size = request.method.len() + request.payload.len();

@@ -87,16 +87,15 @@ impl Round<'_> {
             return;
         }
         let wasm64 = module.is_wasm64();
-        // A canister that cannot pay keeps its timer and its hook, and they come again next round.
+        if matches!(task, Entry::OnLowWasmMemory) {
+            canister.low_memory_hook_due = false;
+            canister.low_memory_hook_ran = true;
+        }
+        // A canister that cannot pay keeps its timer, and it comes again next round. Its hook had its time.
         let Ok(prepaid) = prepay(canister, &self.subnet.cost_model, limit, wasm64) else { return };
-        match task {
+        if matches!(task, Entry::GlobalTimer) {
             // Off before it runs, so that the canister may set it again.
-            Entry::GlobalTimer => canister.global_timer = 0,
-            Entry::OnLowWasmMemory => {
-                canister.low_memory_hook_due = false;
-                canister.low_memory_hook_ran = true;
-            }
-            _ => {}
+            canister.global_timer = 0;
         }
         let context = self.open_context(id, CallOrigin::Task, 0);
         let Some(mut environment) = self.environment(id, CallOrigin::Task.caller(), Vec::new(), limit) else { return };

@@ -70,7 +70,7 @@ pub(super) struct Round<'a> {
     pub(super) outbox: Vec<Sent>,
     /// What the execution under way did so far.
     pub(super) step: Step,
-    /// Heartbeats, timers and hooks that are due in this round.
+    /// Heartbeats and timers that are due in this round.
     pub(super) tasks: BTreeMap<Principal, VecDeque<Entry>>,
     /// Instructions left for canisters on each core, and for management calls. Executions begin as long as there are
     /// any, so that these may fall below zero.
@@ -160,14 +160,12 @@ impl Round<'_> {
             let timer_due = canister.global_timer != 0
                 && canister.global_timer <= self.context.now
                 && module.has_entry(&Entry::GlobalTimer);
-            let mut due: VecDeque<Entry> = VecDeque::new();
-            if canister.low_memory_hook_due && module.has_entry(&Entry::OnLowWasmMemory) {
-                due.push_back(Entry::OnLowWasmMemory);
-            } else if beats || timer_due {
-                due.extend(tasks_in_turn(canister, beats, timer_due));
-            }
-            if !due.is_empty() {
-                self.tasks.insert(canister.id, due);
+            // The hook comes before everything, and a round that begins with it has no tasks.
+            if (beats || timer_due) && !is_hook_due(canister) {
+                let due = tasks_in_turn(canister, beats, timer_due);
+                if !due.is_empty() {
+                    self.tasks.insert(canister.id, due.into());
+                }
             }
         }
     }
@@ -256,6 +254,10 @@ impl Round<'_> {
         self.step = Step::NOTHING;
         if self.is_paused(id) {
             self.advance(id);
+            return self.step;
+        }
+        if self.subnet.canisters.get(&id).is_some_and(is_hook_due) {
+            self.execute_task(id, Entry::OnLowWasmMemory);
             return self.step;
         }
         if let Some(tasks) = self.tasks.get_mut(&id) {
@@ -389,11 +391,18 @@ fn next_of(canister: &Canister, tasks: &BTreeMap<Principal, VecDeque<Entry>>) ->
         Next::Continue
     } else if canister.long_installation.is_some() {
         Next::Install
-    } else if canister.input.is_empty() && !tasks.contains_key(&canister.id) {
+    } else if canister.input.is_empty() && !tasks.contains_key(&canister.id) && !is_hook_due(canister) {
         Next::Nothing
     } else {
         Next::Begin
     }
+}
+
+/// Returns true when the hook for low memory runs next.
+fn is_hook_due(canister: &Canister) -> bool {
+    canister.low_memory_hook_due
+        && matches!(canister.status, Status::Running)
+        && canister.module().is_some_and(|module| module.has_entry(&Entry::OnLowWasmMemory))
 }
 
 /// Returns the tasks that the canister begins the round with, unless it is the turn of messages.

@@ -1,9 +1,9 @@
 //! What happens when in a round, and what takes more than one.
 
 use candid::{Encode, Principal};
-use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, InstallCodeArgs};
+use ic_management_canister_types::{CanisterIdRecord, CanisterInstallMode, CreateCanisterArgs, InstallCodeArgs};
 
-use super::fixture::{BALANCE, actor, call, inside, install, network, query, state, to, total};
+use super::fixture::{BALANCE, actor, call, forward, inside, install, network, query, state, to, total, update};
 use crate::{error::ErrorCode, limits::MAX_PAUSED_EXECUTIONS, message::MessageId, network::Network};
 
 /// `work` uses 100 000 instructions as many times as its argument says (an `i32`), `work_then_trap` likewise, and so do
@@ -244,6 +244,49 @@ fn should_run_timer_and_heartbeat_in_turns_with_messages() {
     network.tick();
     network.tick();
     assert_eq!(state(&mut network, a), 4004);
+}
+
+#[test]
+fn should_run_the_hook_for_low_memory_before_anything_else() {
+    const GROWING: &str = r#"(module
+        (import "ic0" "msg_reply" (func $reply))
+        (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))
+        (memory 1)
+        (func $note (param $digit i32)
+            (i32.store (i32.const 0) (i32.add (i32.mul (i32.load (i32.const 0)) (i32.const 10)) (local.get $digit))))
+        (func (export "canister_on_low_wasm_memory") (call $note (i32.const 3)))
+        (func (export "canister_update grow")
+            (drop (memory.grow (i32.const 8))) (call $note (i32.const 1)) (call $reply))
+        (func (export "canister_update note") (call $note (i32.const 2)) (call $reply))
+        (func (export "canister_query state") (call $append (i32.const 0) (i32.const 4)) (call $reply)))"#;
+    let mut network = network(1);
+    let a = install(&mut network, 0, GROWING);
+    let canister = inside(&mut network, a);
+    canister.settings.wasm_memory_limit = 32 << 16;
+    canister.settings.wasm_memory_threshold = 24 << 16;
+    for method in ["note", "grow", "note", "grow", "note"] {
+        submit(&mut network, a, method, vec![]);
+    }
+    network.tick();
+    // Once only, since memory stays low.
+    assert_eq!(state(&mut network, a), 213_212);
+    assert_eq!(total(&network), BALANCE);
+}
+
+#[test]
+fn should_reject_management_calls_with_another_version_than_the_callers() {
+    let mut network = network(1);
+    let a = actor(&mut network, 0);
+    let mut answer = |version: u64| {
+        let args = CreateCanisterArgs { settings: None, sender_canister_version: Some(version) };
+        let payload = forward(Principal::management_canister(), "create_canister", Encode!(&args).unwrap());
+        update(&mut network, a, "forward_with_cycles", payload).unwrap()
+    };
+    assert!(answer(0).starts_with(b"DIDL"));
+    // The call and its callback made two versions.
+    let refused = answer(1);
+    assert!(refused.starts_with(b"5IC0504: Management canister call"), "{}", String::from_utf8_lossy(&refused));
+    assert!(answer(4).starts_with(b"DIDL"));
 }
 
 #[test]
