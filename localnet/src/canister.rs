@@ -283,9 +283,12 @@ pub(crate) struct LogRecord {
 }
 
 impl LogRecord {
+    /// Bytes that a record counts for besides its content: its number and its time.
+    const HEADER_BYTES: usize = size_of::<u64>() * 2;
+
     /// Returns the bytes that the record counts for.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<u64>() * 2 + self.content.len()
+        Self::HEADER_BYTES + self.content.len()
     }
 }
 
@@ -495,13 +498,12 @@ impl Canister {
         let limit = usize::try_from(self.settings.log_memory_limit).unwrap_or(usize::MAX);
         for line in lines {
             let mut content = line.into_bytes();
-            content.truncate(limit);
+            content.truncate(limit.saturating_sub(LogRecord::HEADER_BYTES));
             self.logs.push_back(LogRecord { index: self.next_log, time: now, content });
             self.next_log += 1;
         }
         let mut bytes: usize = self.logs.iter().map(LogRecord::bytes).sum();
         while bytes > limit
-            && self.logs.len() > 1
             && let Some(oldest) = self.logs.pop_front()
         {
             bytes -= oldest.bytes();

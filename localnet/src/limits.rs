@@ -100,6 +100,8 @@ pub(crate) const STOP_TIMEOUT_NS: u64 = 300_000_000_000;
 pub(crate) const CANISTER_IDS_PER_SUBNET: u64 = 1 << 20;
 /// Log bytes kept for a canister.
 pub(crate) const MAX_LOG_BYTES: usize = 4 << 10;
+/// Smallest `log_memory_limit` that settings may ask for, besides 0 for no log at all.
+pub(crate) const MIN_LOG_MEMORY_LIMIT: u64 = 4 << 10;
 /// Largest `log_memory_limit` that settings may ask for.
 pub(crate) const MAX_LOG_MEMORY_LIMIT: u64 = 2 << 20;
 /// Most log bytes that one `fetch_canister_logs` answers.

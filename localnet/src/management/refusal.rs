@@ -6,7 +6,7 @@ use crate::{
     error::{ErrorCode, UserError},
     limits::{
         CHUNK_BYTES, HEAP_DELTA_RATE_LIMIT, MAX_CHUNKS, MAX_CONTROLLERS, MAX_ENVIRONMENT_VARIABLE,
-        MAX_ENVIRONMENT_VARIABLES, MAX_LOG_MEMORY_LIMIT, MAX_SNAPSHOT_SLICE, MAX_SNAPSHOTS,
+        MAX_ENVIRONMENT_VARIABLES, MAX_LOG_MEMORY_LIMIT, MAX_SNAPSHOT_SLICE, MAX_SNAPSHOTS, MIN_LOG_MEMORY_LIMIT,
     },
     message::Cycles,
 };
@@ -95,6 +95,8 @@ pub(super) enum Refusal {
     EnvironmentVariableValueTooLong { value: String },
     #[error("The canister log memory limit {bytes} is too high. It must be at most {MAX_LOG_MEMORY_LIMIT}.")]
     LogMemoryLimitTooHigh { bytes: u64 },
+    #[error("The canister log memory limit {bytes} is too low. It must be 0 or at least {MIN_LOG_MEMORY_LIMIT}.")]
+    LogMemoryLimitTooLow { bytes: u64 },
     #[error(
         "Canister requested a compute allocation of {requested}% which cannot be satisfied because the Subnet's \
              remaining compute capacity is {available}%."
@@ -251,6 +253,7 @@ impl Refusal {
             | Self::LogAccessDenied { .. }
             | Self::SnapshotAccessDenied { .. }
             | Self::LogMemoryLimitTooHigh { .. }
+            | Self::LogMemoryLimitTooLow { .. }
             | Self::SnapshotOfAnother { .. }
             | Self::SnapshotOwnerNotControlled { .. }
             | Self::SnapshotOfEmpty { .. }

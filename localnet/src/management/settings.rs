@@ -15,7 +15,7 @@ use crate::{
     canister::{Canister, Change, ChangeDetails, ChangeOrigin, Settings, Viewers},
     limits::{
         MAX_ENVIRONMENT_VARIABLE, MAX_ENVIRONMENT_VARIABLES, MAX_LOG_MEMORY_LIMIT, MAX_WASM_MEMORY_SETTING,
-        SUBNET_COMPUTE_CAPACITY,
+        MIN_LOG_MEMORY_LIMIT, SUBNET_COMPUTE_CAPACITY,
     },
     message::Cycles,
     network::Subnet,
@@ -45,6 +45,9 @@ impl SettingsChange {
         let log_memory_limit = limited("log_memory_limit", settings.log_memory_limit, u64::MAX)?;
         if let Some(bytes) = log_memory_limit.filter(|bytes| *bytes > MAX_LOG_MEMORY_LIMIT) {
             return Err(Refusal::LogMemoryLimitTooHigh { bytes });
+        }
+        if let Some(bytes) = log_memory_limit.filter(|bytes| (1..MIN_LOG_MEMORY_LIMIT).contains(bytes)) {
+            return Err(Refusal::LogMemoryLimitTooLow { bytes });
         }
         Ok(Self {
             controllers: settings.controllers.map(sorted_unique),
@@ -87,44 +90,50 @@ impl SettingsChange {
         let old = &canister.settings;
         let compute = self.compute_allocation.unwrap_or(old.compute_allocation);
         let memory = self.memory_allocation.unwrap_or(old.memory_allocation);
-        let reserved_limit = self.reserved_cycles_limit.unwrap_or(old.reserved_cycles_limit);
-        if reserved_limit < canister.reserved_balance {
-            return Err(Refusal::ReservedCyclesLimitTooLow {
-                limit: reserved_limit,
-                reserved: canister.reserved_balance,
-            });
-        }
+        let usage = canister.memory_usage();
+        let taken = usage.max(memory).saturating_sub(usage.max(old.memory_allocation));
+        subnet_use.check_capacity(taken)?;
         let others_compute = subnet_use.compute - old.compute_allocation.min(subnet_use.compute);
         let compute_available = SUBNET_COMPUTE_CAPACITY.saturating_sub(others_compute + 1);
         if compute > old.compute_allocation && compute > compute_available {
             return Err(Refusal::ComputeOversubscribed { requested: compute, available: compute_available });
         }
 
-        let usage = canister.memory_usage();
-        let taken = usage.max(memory).saturating_sub(usage.max(old.memory_allocation));
-        subnet_use.check_capacity(taken)?;
-        let reservation = subnet_use.cost_model.storage_reservation(subnet_use.memory, taken);
-        let reserved = canister.reserved_balance.saturating_add(reservation);
-        if reservation > 0 && reserved > reserved_limit {
-            return Err(Refusal::MemoryAllocationOverReserve {
-                allocation: memory,
-                limit: reserved_limit,
-                excess: reserved - reserved_limit,
-            });
-        }
-
         let mut holdings = canister.holdings();
         holdings.freezing_threshold = self.freezing_threshold.unwrap_or(old.freezing_threshold);
         holdings.compute_allocation = compute;
-        holdings.reserved_balance = reserved;
         holdings.memory_allocation = memory;
-        let required = subnet_use.cost_model.freezing_threshold(&holdings).saturating_add(reservation);
-        let missing = required.saturating_sub(canister.balance);
+        let missing = subnet_use.cost_model.freezing_threshold(&holdings).saturating_sub(canister.balance);
+        // A higher freezing threshold alone may freeze the canister.
         if missing > 0 && compute > old.compute_allocation {
             return Err(Refusal::ComputeAllocationUnpayable { allocation: compute, missing });
         }
-        if missing > 0 && taken > 0 {
+        if missing > 0 && memory > old.memory_allocation {
             return Err(Refusal::MemoryAllocationUnpayable { allocation: memory, missing });
+        }
+        self.check_reservation(canister, subnet_use, memory, taken)
+    }
+
+    /// Tests whether the cycles for `taken` bytes more can be set aside, and returns how many they are.
+    fn check_reservation(
+        &self,
+        canister: &Canister,
+        subnet_use: &SubnetUse,
+        allocation: u64,
+        taken: u64,
+    ) -> Result<Cycles, Refusal> {
+        let limit = self.reserved_cycles_limit.unwrap_or(canister.settings.reserved_cycles_limit);
+        if limit < canister.reserved_balance {
+            return Err(Refusal::ReservedCyclesLimitTooLow { limit, reserved: canister.reserved_balance });
+        }
+        let reservation = subnet_use.cost_model.storage_reservation(subnet_use.memory, taken);
+        let reserved = canister.reserved_balance.saturating_add(reservation);
+        if reserved > limit {
+            return Err(Refusal::MemoryAllocationOverReserve { allocation, limit, excess: reserved - limit });
+        }
+        // The freezing threshold does not bear on what is only moved to the other balance.
+        if reservation > canister.balance {
+            return Err(Refusal::MemoryAllocationUnpayable { allocation, missing: reservation - canister.balance });
         }
         Ok(reservation)
     }
@@ -458,11 +467,19 @@ mod tests {
     fn should_cut_the_log_when_its_limit_falls() {
         let mut world = World::new();
         let id = world.create(user(1));
-        world.canister(id).print(1, ["x".repeat(1000), "y".repeat(1000)]);
+        let with =
+            |bytes: u64| wire::CanisterSettings { log_memory_limit: Some(Nat::from(bytes)), ..Default::default() };
+        assert!(update(&mut world, user(1), id, with(8_192)).is_ok());
+        world.canister(id).print(1, ["x".repeat(3000), "y".repeat(3000)]);
         assert_eq!(world.canister(id).logs.len(), 2);
-        let settings = wire::CanisterSettings { log_memory_limit: Some(Nat::from(1500_u16)), ..Default::default() };
-        assert!(update(&mut world, user(1), id, settings).is_ok());
+        assert!(update(&mut world, user(1), id, with(MIN_LOG_MEMORY_LIMIT)).is_ok());
         assert_eq!(world.canister(id).logs.len(), 1);
         assert_eq!(world.canister(id).logs[0].content[0], b'y');
+        let refused = update(&mut world, user(1), id, with(MIN_LOG_MEMORY_LIMIT - 1));
+        assert_eq!(code(refused), ErrorCode::CanisterRejectedMessage);
+        assert!(update(&mut world, user(1), id, with(0)).is_ok());
+        assert!(world.canister(id).logs.is_empty());
+        world.canister(id).print(1, ["lost".to_string()]);
+        assert!(world.canister(id).logs.is_empty());
     }
 }

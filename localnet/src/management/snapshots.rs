@@ -108,9 +108,11 @@ pub(super) fn load(
     canister.sandbox = Some(sandbox);
     canister.chunks = snapshot.chunks;
     canister.certified_data = snapshot.certified_data;
-    // The timer of a canister's own past is off; one that was uploaded is wanted.
-    canister.global_timer = if uploaded { snapshot.global_timer } else { 0 };
-    canister.low_memory_hook_due = uploaded && snapshot.low_memory_hook_due;
+    // Timer and hook of a snapshot that was taken are not restored: they stay as they are.
+    if uploaded {
+        canister.global_timer = snapshot.global_timer;
+        canister.low_memory_hook_due = snapshot.low_memory_hook_due;
+    }
     canister.heap_delta_debt += snapshot.size;
     canister.version += 1;
     canister.history.record(Change {
