@@ -185,6 +185,16 @@ cases! {
         assert_eq!(code(result), ErrorCode::CanisterContractViolation);
     }
 
+    should_bound_lists_of_chunks: "a list has at most 100 chunks, of which some may be the same" => {
+        let network = start();
+        let id = network.create_canister();
+        upload(&network, OWNER, id, b"no module").unwrap();
+        let list = |count: usize| chunked(id, None, &vec![b"no module".as_slice(); count]);
+        assert_eq!(code(install_chunked(&network, &list(MAX_CHUNKS))), ErrorCode::CanisterInvalidWasm);
+        let too_long = code(install_chunked(&network, &list(MAX_CHUNKS + 1)));
+        assert_ne!(too_long, ErrorCode::CanisterInvalidWasm);
+    }
+
     should_compare_the_hash_of_the_module: "the module must have the hash that was given" => {
         let network = start();
         let id = network.create_canister();

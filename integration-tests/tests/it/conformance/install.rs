@@ -3,7 +3,7 @@
 use ic_management_canister_types::{
     CanisterInstallMode, CanisterSettings, EnvironmentVariable, UpgradeFlags, WasmMemoryPersistence,
 };
-use integration_tests::universal::{self as u, Hook, Module, Universal};
+use integration_tests::universal::{self as u, Call, Hook, Module, Universal};
 use pocket_ic::{ErrorCode, PocketIc, RejectResponse};
 
 use super::world::*;
@@ -258,6 +258,51 @@ cases! {
         assert_eq!(code(result), ErrorCode::CanisterOutOfCycles);
         let rich = create_with(&network, required + 1_000_000_000);
         install(&network, OWNER, rich, CanisterInstallMode::Install, wat("(module)"), program()).unwrap();
+    }
+
+    should_limit_the_rate_of_installations: "a canister whose installation used much must wait for the next one" => {
+        let network = start();
+        let canister = Universal::install_module(&network, &u::module(), program().spend(12_000_000_000));
+        assert_eq!(code(upgrade(&canister, program())), ErrorCode::CanisterInstallCodeRateLimited);
+        // Each round works off 2 G instructions.
+        ticks(&network, 10);
+        upgrade(&canister, program()).unwrap();
+    }
+
+    should_hold_init_to_the_heap_limit: "init may not grow the heap past the limit of the settings" => {
+        let network = start();
+        let id = network.create_canister();
+        let settings = CanisterSettings { wasm_memory_limit: Some(8_388_608_u64.into()), ..Default::default() };
+        set(&network, OWNER, id, settings).unwrap();
+        let init = program().run_int(u::grow_heap(200));
+        let result = install(&network, OWNER, id, CanisterInstallMode::Install, u::module().bytes(), init);
+        assert_eq!(code(result), ErrorCode::CanisterWasmMemoryLimitExceeded);
+    }
+
+    should_run_modules_of_64_bits: "a module may have a memory of 64 bits; its instructions cost double" => {
+        with_canister!(network, canister);
+        let price = |memory: &str, size: &str| {
+            let module = wat(&format!(
+                r#"(module
+                    (import "ic0" "msg_reply" (func $reply))
+                    (import "ic0" "msg_reply_data_append" (func $append (param {size} {size})))
+                    (memory {memory} 1)
+                    (func (export "canister_update work") (local $left i32)
+                        (local.set $left (i32.const 1000000))
+                        (loop $again
+                            (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                            (br_if $again (local.get $left)))
+                        (call $append ({size}.const 0) ({size}.const 8))
+                        (call $reply)))"#
+            ));
+            let id = network.create_canister();
+            install(&network, OWNER, id, CanisterInstallMode::Install, module, program()).unwrap();
+            let before = network.cycle_balance(id);
+            assert_eq!(canister.call(Call::new(id, "work")).unwrap(), [0; 8]);
+            before - network.cycle_balance(id) - EXECUTION_FEE
+        };
+        let (narrow, wide) = (price("", "i32"), price("i64", "i64"));
+        assert!(narrow > 1_000_000 && wide == 2 * narrow, "{narrow} and {wide}");
     }
 
     should_give_back_what_an_installation_did_not_use: "instructions that an installation did not use are refunded" => {

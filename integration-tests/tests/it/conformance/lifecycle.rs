@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use candid::{Nat, Principal};
 use ic_management_canister_types as wire;
-use integration_tests::universal::{self as u, Call, Hook, Universal, forward};
+use integration_tests::{
+    network,
+    universal::{self as u, Call, Hook, Universal, forward},
+};
 use pocket_ic::{ErrorCode, RejectCode};
 
 use super::world::*;
@@ -160,6 +163,42 @@ cases! {
         let caller = Universal::install(&network);
         assert_eq!(rejected(caller.call(Call::update(busy.id, program().reply()))), 5);
         assert!(network.ingress_status(open).is_none());
+    }
+
+    should_stop_when_the_last_call_ends: "a stop request is answered when the last open call has ended" => {
+        with_canister!(network, canister);
+        let other = Universal::install(&network);
+        network.set_controllers(other.id, None, vec![OWNER, canister.id]).unwrap();
+        // Both calls are under way at the same time: randomness takes a round more than the stop request.
+        let random = Call::new(Principal::management_canister(), "raw_rand")
+            .argument(b"DIDL\0\0")
+            .on_reply(program().store(1, "answered").reply());
+        let open = network.submit_call(other.id, OWNER, "update", program().call(random).into_bytes()).unwrap();
+        network.tick();
+        network.stop_canister(other.id, None).unwrap();
+        network.await_call(open).unwrap();
+        assert_eq!(status(&network, other.id).status, wire::CanisterStatusType::Stopped);
+        network.start_canister(other.id, None).unwrap();
+        assert_eq!(other.query(program().reply_with(u::load(1))).unwrap(), b"answered");
+    }
+
+    should_give_back_cycles_of_management_calls: "cycles that a management method does not take come back" => {
+        with_canister!(network, canister);
+        let argument = candid::encode_one(record(canister.id)).unwrap();
+        for (method, argument) in [("canister_status", argument.as_slice()), ("raw_rand", b"DIDL\0\0")] {
+            let call = Call::new(Principal::management_canister(), method)
+                .argument(argument)
+                .cycles(100)
+                .on_reply(program().reply_with(u::cycles_refunded()));
+            assert_eq!(cycles(&canister.update(program().call(call)).unwrap()), 100, "{method}");
+        }
+    }
+
+    should_specify_ids_of_the_internet_computer: "a network with the system subnet of the Internet Computer gives its ids on request, once" => {
+        let network = network::builder().with_nns_subnet().build();
+        let id = Principal::from_text("rwlgt-iiaaa-aaaaa-aaaaa-cai").unwrap();
+        assert_eq!(network.create_canister_with_id(None, None, id).unwrap(), id);
+        assert!(network.create_canister_with_id(None, None, id).is_err());
     }
 
     should_time_out_stop_requests: "a stop request waits for five minutes at the most; the canister stays stopping" => {

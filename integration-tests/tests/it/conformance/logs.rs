@@ -140,12 +140,13 @@ cases! {
         assert!(fetch(&network, OWNER, gone).is_err());
     }
 
-    should_bound_the_log_limit: "a log keeps at most 2 MiB" => {
+    should_bound_the_log_limit: "a log keeps at most 2 MiB, and not less than 4 KiB" => {
         let network = start();
         let id = network.create_canister();
         let with = |bytes: u64| wire::CanisterSettings { log_memory_limit: Some(Nat::from(bytes)), ..Default::default() };
         set(&network, OWNER, id, with(2 * MIB + 1)).unwrap_err();
-        set(&network, OWNER, id, with(8_192)).unwrap();
+        set(&network, OWNER, id, with(4_095)).unwrap_err();
+        set(&network, OWNER, id, with(4_096)).unwrap();
     }
 
     should_print_what_is_no_text: "bytes that are no text can be printed" => {

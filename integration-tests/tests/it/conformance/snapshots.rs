@@ -408,6 +408,14 @@ cases! {
         write(&network, canister.id, &uploaded, wire::SnapshotDataOffset::StableMemory { offset }, b"x").unwrap();
     }
 
+    should_leave_the_timer_alone: "loading a snapshot that was taken leaves the timer as it is" => {
+        with_canister!(network, canister);
+        let snapshot = take(&canister);
+        canister.update(program().run_int(u::set_timer(u64::MAX)).reply()).unwrap();
+        load(&network, OWNER, canister.id, &snapshot.id).unwrap();
+        assert_eq!(int(&canister.update(program().reply_with(u::set_timer(0))).unwrap()), u64::MAX);
+    }
+
     should_bound_what_is_declared: "declared sizes are whole pages, and certified data has at most 32 bytes" => {
         with_canister!(network, canister);
         let metadata = read_metadata(&network, canister.id, &take(&canister).id);

@@ -206,6 +206,28 @@ cases! {
         assert_eq!(slot(&canister, 1), b"x");
     }
 
+    should_run_a_timer_before_messages_of_its_round: "a timer that is due runs, whatever messages wait" => {
+        with_canister!(network, canister);
+        on_timer(&canister, count());
+        set_timer(&canister, now(&network) + 10 * SECOND);
+        network.advance_time(Duration::from_secs(11));
+        canister.update(program().reply()).unwrap();
+        ticks(&network, 2);
+        assert_eq!(slot(&canister, 1), b"x");
+    }
+
+    should_run_a_timer_once_for_many_settings: "the timer is one: setting it again replaces it" => {
+        with_canister!(network, canister);
+        on_timer(&canister, count());
+        let later = now(&network) + 10 * SECOND;
+        for step in 0..3 {
+            set_timer(&canister, later + step);
+        }
+        pass(&network, Duration::from_secs(20));
+        ticks(&network, 3);
+        assert_eq!(slot(&canister, 1), b"x");
+    }
+
     should_have_one_time_in_a_message: "the time does not move within a message, and not backwards after it" => {
         with_canister!(network, canister);
         let program = program().append(u::time()).spend(50_000_000).append(u::time()).reply();
