@@ -118,7 +118,10 @@ impl Round<'_> {
     /// Lets the debts of installations and of changed memory fall.
     fn work_off_debts(&mut self) {
         for canister in self.subnet.canisters.values_mut() {
-            canister.install_debt = canister.install_debt.saturating_sub(instructions::INSTALL_DEBT_PER_ROUND);
+            // What an installation used is owed from its end on.
+            if canister.long_installation.is_none() {
+                canister.install_debt = canister.install_debt.saturating_sub(instructions::INSTALL_DEBT_PER_ROUND);
+            }
             canister.heap_delta_debt = canister.heap_delta_debt.saturating_sub(HEAP_DELTA_RATE_LIMIT);
         }
     }
