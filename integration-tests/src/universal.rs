@@ -104,10 +104,8 @@ fn put_block(code: &mut Vec<u8>, operation: Op, block: &[u8]) {
 /// Puts expressions one after the other, then the operation that takes their values.
 macro_rules! code {
     ($operation:expr $(, $argument:expr)*) => {{
-        let mut code: Vec<u8> = Vec::new();
-        $(code.extend($argument.0);)*
-        code.push($operation as u8);
-        code
+        let arguments: &[Vec<u8>] = &[$($argument.0),*];
+        then(arguments.concat(), $operation)
     }};
 }
 

@@ -60,7 +60,7 @@ cases! {
             .map(|change| match &change.details {
                 Some(wire::ChangeDetails::CodeDeployment(deployment)) => {
                     assert_eq!(Some(&deployment.module_hash), info.module_hash.as_ref());
-                    deployment.mode.clone()
+                    deployment.mode
                 }
                 other => panic!("{other:?}"),
             })

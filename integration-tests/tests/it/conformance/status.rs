@@ -115,7 +115,7 @@ cases! {
         with_canister!(network, canister);
         canister.update(program().run_int(u::grow_stable(1_000)).reply()).unwrap();
         let status = status(&network, canister.id);
-        let expected = small(&status.memory_size) * GIB_DAY >> 30;
+        let expected = (small(&status.memory_size) * GIB_DAY) >> 30;
         assert_eq!(small(&status.idle_cycles_burned_per_day), expected);
     }
 
@@ -181,6 +181,6 @@ cases! {
             // Networks of an older interface lack settings that this type wants.
             Err(_) => return,
         };
-        assert!(status.query_stats.num_calls_total <= Nat::from(1_u8));
+        assert!(status.query_stats.num_calls_total <= 1_u8);
     }
 }
