@@ -14,6 +14,7 @@ mod cycles;
 mod error;
 mod execution;
 mod gateway;
+mod interface;
 mod limits;
 mod management;
 mod message;

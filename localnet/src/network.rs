@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod certified;
+mod clients;
 mod conclude;
 mod config;
 mod delivery;

@@ -25,6 +25,7 @@ use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 mod answer;
 mod blobs;
+mod connections;
 mod gateways;
 mod instance;
 mod instances;
@@ -146,15 +147,10 @@ impl LocalNetBuilder {
         let (live, router, listener) = started?;
         let (stop, stopped) = oneshot::channel();
         let router = note_requests(Arc::clone(&instances), router);
-        let serving = runtime.spawn(async move {
-            let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-                // Either is a wish to stop: the message, or the sender being gone.
-                let _ = stopped.await;
-            });
-            if let Err(error) = server.await {
-                eprintln!("localnet: the server ended: {error}");
-            }
-        });
+        let serving = runtime.spawn(connections::serve(listener, router, async move {
+            // Either is a wish to stop: the message, or the sender being gone.
+            let _ = stopped.await;
+        }));
         Ok(LocalNet { address, live, instances, running: Some(Running { runtime, stop, serving }) })
     }
 }

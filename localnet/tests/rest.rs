@@ -426,17 +426,14 @@ fn should_say_what_is_not_built() {
     let network = start();
     let id = network.instance_id();
     assert!(network.get_canister_http().is_empty());
-    assert!(network.get_subnet_metrics(network.topology().get_app_subnets()[0]).is_none());
     let blockmakers = r#"{"blockmakers":[{"subnet":{"subnet_id":""},"blockmaker":{"node_id":""},
         "failed_blockmakers":[]}]}"#;
     for (path, body, named) in [
-        ("verify_signature".to_owned(), "{}", "verify canister signatures"),
         (format!("instances/{id}/update/delete_subnet"), "{}", "delete subnets"),
         (format!("instances/{id}/update/mock_canister_http"), "{}", "HTTP outcalls"),
         (format!("instances/{id}/update/mock_flexible_canister_http"), "{}", "HTTP outcalls"),
         (format!("instances/{id}/update/canister_snapshot_download"), "{}", "snapshots to files"),
         (format!("instances/{id}/update/canister_snapshot_upload"), "{}", "snapshots from files"),
-        (format!("instances/{id}/api/v2/status"), "{}", "HTTP interface of the Internet Computer"),
         (format!("instances/{id}/update/tick"), blockmakers, "block makers"),
     ] {
         let (status, answer) = send(Method::POST, &path, body);

@@ -150,7 +150,7 @@ impl Network {
         } else {
             accept_message(subnet, &context, &call, bytes)?;
         }
-        subnet.ingress.submit(id, call.sender);
+        subnet.ingress.submit(id, call.sender, call.canister_id, expiry);
         subnet.pending_ingress.push_back(PendingIngress { id, call, expiry, bytes });
         Ok(effective)
     }
@@ -220,6 +220,11 @@ impl Network {
         self.history_of(id)?.sender(id)
     }
 
+    /// Returns which canister a message is for; nothing when it is unknown.
+    pub(crate) fn request_receiver(&self, id: &MessageId) -> Option<Principal> {
+        self.history_of(id)?.receiver(id)
+    }
+
     fn history_of(&self, id: &MessageId) -> Option<&IngressHistory> {
         self.subnets.values().map(|subnet| &subnet.ingress).find(|history| history.contains(id))
     }
@@ -253,8 +258,13 @@ impl Network {
     }
 }
 
+/// Returns how many bytes the envelope of an ingress message may have.
+pub(super) fn size_limit(subnet: &Subnet) -> usize {
+    if is_system(subnet.kind) { MAX_INGRESS_BYTES_SYSTEM } else { MAX_INGRESS_BYTES_APPLICATION }
+}
+
 fn check_size(subnet: &Subnet, bytes: usize) -> Result<(), String> {
-    let limit = if is_system(subnet.kind) { MAX_INGRESS_BYTES_SYSTEM } else { MAX_INGRESS_BYTES_APPLICATION };
+    let limit = size_limit(subnet);
     if bytes > limit {
         return Err(format!("Request is too large: message byte size {bytes} is larger than the max allowed {limit}"));
     }

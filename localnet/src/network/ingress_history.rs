@@ -1,7 +1,7 @@
 //! What became of ingress messages.
 //!
 //! A message is received, then processed as long as its call is open, then answered. Five minutes after its answer it is
-//! forgotten; when answers take too much memory before that, the oldest ones are dropped and only "done" is left.
+//! forgotten, but not before it expires, so that it cannot be sent again; when answers take too much memory before that, the oldest ones are dropped and only "done" is left.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -90,6 +90,12 @@ impl From<UserResult<Vec<u8>>> for RequestStatus {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Remembered {
     sender: Principal,
+    /// The canister that was called; absent in states that were saved before it was remembered.
+    #[serde(default)]
+    receiver: Option<Principal>,
+    /// When the message expires, in ns; 0 in states that were saved before it was remembered.
+    #[serde(default)]
+    expiry: u64,
     /// Nothing while it waits for the next round, and so is no part of the state yet.
     status: Option<RequestStatus>,
     /// Time of the round in which it came into this status, in ns.
@@ -111,9 +117,9 @@ pub(crate) struct IngressHistory {
 }
 
 impl IngressHistory {
-    /// Remembers a message that the next round takes in.
-    pub(super) fn submit(&mut self, id: MessageId, sender: Principal) {
-        self.messages.insert(id, Remembered { sender, status: None, since: 0 });
+    /// Remembers a message that the next round takes in, at least until it expires (in ns).
+    pub(super) fn submit(&mut self, id: MessageId, sender: Principal, receiver: Principal, expiry: u64) {
+        self.messages.insert(id, Remembered { sender, receiver: Some(receiver), expiry, status: None, since: 0 });
     }
 
     /// Returns true when the message is known, also when it still waits for the next round.
@@ -124,6 +130,11 @@ impl IngressHistory {
     /// Returns true when no more messages are let in.
     pub(super) fn is_full(&self) -> bool {
         self.messages.len() >= MAX_HISTORY_MESSAGES
+    }
+
+    /// Returns the canister that the message is for.
+    pub(super) fn receiver(&self, id: &MessageId) -> Option<Principal> {
+        self.messages.get(id)?.receiver
     }
 
     /// Returns who sent the message.
@@ -171,6 +182,7 @@ impl IngressHistory {
         while let Some(id) = self.answered.front()
             && let Some(message) = self.messages.get(id)
             && message.since.saturating_add(MAX_INGRESS_TTL_NS) < now
+            && message.expiry < now
         {
             self.bytes -= message.status.as_ref().map_or(0, RequestStatus::bytes);
             self.messages.remove(id);
@@ -224,7 +236,7 @@ mod tests {
     fn history(messages: u64) -> IngressHistory {
         let mut history = IngressHistory::default();
         for number in 0..messages {
-            history.submit(id(number), Principal::anonymous());
+            history.submit(id(number), Principal::anonymous(), Principal::management_canister(), 0);
         }
         history
     }
@@ -318,7 +330,7 @@ mod tests {
     fn should_be_full_at_the_limit_of_messages() {
         let mut history = history(MAX_HISTORY_MESSAGES as u64 - 1);
         assert!(!history.is_full());
-        history.submit(id(MAX_HISTORY_MESSAGES as u64), Principal::anonymous());
+        history.submit(id(MAX_HISTORY_MESSAGES as u64), Principal::anonymous(), Principal::management_canister(), 0);
         assert!(history.is_full());
     }
 }

@@ -25,6 +25,11 @@ const STACK_BYTES: usize = 64 << 20;
 const MIN_PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two rounds of automatic progress.
 const MAX_PROGRESS_PAUSE: Duration = Duration::from_secs(3600);
+/// Pause before a round that somebody waits for, unless a client asked for longer pauses. Long enough that messages
+/// which come together share a round.
+const HASTY_PAUSE: Duration = Duration::from_millis(2);
+/// Those who may wait for something to happen to one network.
+const MAX_WAITING: usize = 1_000;
 
 /// Returns the pause between two rounds of automatic progress that a client asks for.
 ///
@@ -40,6 +45,8 @@ pub(super) fn progress_pause(config: &AutoProgressConfig) -> Result<Duration, Fa
 }
 
 type Command = Box<dyn FnOnce(&mut Actor) + Send>;
+/// Looks whether something happened, and tells who waits for it; true when nobody waits any more.
+type Waiting = Box<dyn FnMut(&mut Network) -> bool + Send>;
 
 /// A handle of a network's thread.
 #[derive(Clone, Debug)]
@@ -47,6 +54,8 @@ pub(crate) struct Instance {
     commands: mpsc::Sender<Command>,
     /// Why the network broke, if it did.
     broken: Arc<OnceLock<String>>,
+    /// True when requests of the HTTP interface are believed without looking at their signatures.
+    trusting: bool,
 }
 
 /// Tells when the thread of an instance has ended and the memory of its network is free.
@@ -76,6 +85,9 @@ struct Actor {
     progress: Option<Progress>,
     /// Writes the state directory, if there is one.
     keeper: Option<Keeper>,
+    waiting: Vec<Waiting>,
+    /// Time of the last round that those who wait were told of.
+    told: u64,
 }
 
 /// How the network follows the clock.
@@ -102,7 +114,9 @@ impl Instance {
         let (commands, inbox) = mpsc::channel();
         let (end, ended) = oneshot::channel();
         let broken = Arc::new(OnceLock::new());
-        let mut actor = Actor { network, progress: None, keeper, broken: Arc::clone(&broken) };
+        let told = network.certified_time();
+        let waiting = Vec::new();
+        let mut actor = Actor { network, progress: None, keeper, broken: Arc::clone(&broken), waiting, told };
         thread::Builder::new().name("localnet-instance".to_string()).stack_size(STACK_BYTES).spawn(move || {
             actor.live(&inbox);
             let kept = actor.keep_at_end();
@@ -112,7 +126,17 @@ impl Instance {
             // Nobody may wait.
             let _ = end.send(kept);
         })?;
-        Ok((Self { commands, broken }, Ended(ended)))
+        Ok((Self { commands, broken, trusting: false }, Ended(ended)))
+    }
+
+    /// Makes requests of the HTTP interface be believed whoever signed them, or not.
+    pub(super) fn trusting(self, trusting: bool) -> Self {
+        Self { trusting, ..self }
+    }
+
+    /// Tells whether requests of the HTTP interface are believed without looking at their signatures.
+    pub(crate) fn is_trusting(&self) -> bool {
+        self.trusting
     }
 
     /// Does something with the network and returns what comes of it.
@@ -124,6 +148,56 @@ impl Instance {
         work: impl FnOnce(&mut Network) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         self.command(|actor| work(&mut actor.network)).await
+    }
+
+    /// Does something with the network that the next round takes up. When the network follows the clock that round
+    /// comes at once.
+    ///
+    /// # Errors
+    /// When the network broke, now or before: a defect of localnet.
+    pub(crate) async fn run_before_round<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Network) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.command(|actor| {
+            let done = work(&mut actor.network);
+            actor.hasten();
+            done
+        })
+        .await
+    }
+
+    /// Waits until something has happened to the network: until `look` gives something, which is asked now and after
+    /// every round. While somebody waits, a network that follows the clock makes its rounds quickly. Nothing holds the
+    /// network up; whoever drops the future stops waiting. Answers nothing when too many wait already.
+    ///
+    /// This handle is given up meanwhile, so that waiting does not keep the network alive.
+    ///
+    /// # Errors
+    /// When the network ended, or broke, which is a defect of localnet.
+    pub(crate) async fn wait_until<T: Send + 'static>(
+        self,
+        mut look: impl FnMut(&mut Network) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let mut answer = Some(answer);
+        let waiting: Waiting = Box::new(move |network| {
+            if answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                return true;
+            }
+            let Some(seen) = look(network) else { return false };
+            if let Some(answer) = answer.take() {
+                // Whoever waited may go away at this very moment.
+                let _ = answer.send(seen);
+            }
+            true
+        });
+        if !self.command(move |actor| actor.let_wait(waiting)).await? {
+            return Ok(None);
+        }
+        let broken = Arc::clone(&self.broken);
+        drop(self);
+        answered.await.map(Some).map_err(|_| broke(&broken))
     }
 
     /// Makes the network follow the clock, with `pause` between rounds; the first round is done at once. Answers
@@ -175,11 +249,18 @@ impl Instance {
         });
         // When the thread is gone the answer never comes either.
         let _ = self.commands.send(command);
-        answered.await.map_err(|_| {
-            let reason = self.broken.get().map_or("its thread is gone", String::as_str);
+        answered.await.map_err(|_| broke(&self.broken))
+    }
+}
+
+/// Says why nothing comes from a network any more.
+fn broke(broken: &OnceLock<String>) -> Failure {
+    match broken.get() {
+        Some(reason) => {
             let message = format!("the instance broke, which is a defect of localnet: {reason}");
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-        })
+        }
+        None => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the instance was deleted"),
     }
 }
 
@@ -200,6 +281,10 @@ impl Actor {
                 // Nothing is returned when it panics; then the loop ends.
                 Err(mpsc::RecvTimeoutError::Timeout) => drop(self.guard(Self::follow_clock)),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+            if self.broken.get().is_none() && self.told != self.network.certified_time() {
+                self.told = self.network.certified_time();
+                let _ = self.guard(Self::tell_waiting);
             }
             if self.broken.get().is_none() {
                 // Nothing is returned when it panics; then the loop ends.
@@ -234,6 +319,36 @@ impl Actor {
         }
     }
 
+    /// Lets somebody wait; false when too many do.
+    fn let_wait(&mut self, mut waiting: Waiting) -> bool {
+        if waiting(&mut self.network) {
+            return true;
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            // Those who went away are noticed by looking.
+            self.tell_waiting();
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            return false;
+        }
+        self.waiting.push(waiting);
+        true
+    }
+
+    fn tell_waiting(&mut self) {
+        let network = &mut self.network;
+        self.waiting.retain_mut(|waiting| !waiting(network));
+    }
+
+    /// Makes the next round due at once, for those who wait for it.
+    fn hasten(&mut self) {
+        if let Some(progress) = &mut self.progress
+            && progress.pause <= MIN_PROGRESS_PAUSE
+        {
+            progress.due = progress.due.min(Instant::now() + HASTY_PAUSE);
+        }
+    }
+
     /// Does some work. When it panics nothing is returned and the network is marked as broken: what the panic left of
     /// it is not to be trusted.
     fn guard<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
@@ -258,6 +373,9 @@ impl Actor {
         self.network.tick();
         // Counted from the end of the round, so that commands get their turn however long rounds take.
         progress.due = Instant::now() + progress.pause;
+        if !self.waiting.is_empty() {
+            self.hasten();
+        }
     }
 }
 
@@ -348,6 +466,100 @@ mod tests {
             }
         };
         tokio::join!(busy(), busy(), busy());
+    }
+
+    #[tokio::test]
+    async fn should_tell_those_who_wait_after_the_round_in_which_it_happened() {
+        let (instance, _ended, _places) = start();
+        let begin = instance.run(|network| network.time()).await.unwrap();
+        let at = |round: u64| {
+            let instance = instance.clone();
+            async move {
+                let look = move |network: &mut Network| (network.time() >= begin + round).then(|| network.time());
+                instance.clone().wait_until(look).await.unwrap().unwrap()
+            }
+        };
+        assert_eq!(at(0).await, begin, "it has happened already");
+        let ticks = async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+                instance.run(Network::tick).await.unwrap();
+            }
+        };
+        let (first, third, ()) = tokio::join!(at(1), at(3), ticks);
+        assert_eq!((first - begin, third - begin), (1, 3));
+    }
+
+    #[tokio::test]
+    async fn should_end_also_when_somebody_waits() {
+        let (instance, ended, _places) = start();
+        let waiting = tokio::spawn(instance.clone().wait_until(|_| None::<()>));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(instance);
+        let (status, text) = waiting.await.unwrap().unwrap_err().into_parts();
+        assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "the instance was deleted"));
+        ended.wait().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn should_let_so_many_wait_and_no_more() {
+        let (instance, _ended, _places) = start();
+        let forever = || {
+            let instance = instance.clone();
+            tokio::spawn(async move { instance.clone().wait_until(|_| None::<()>).await.map_err(Failure::into_parts) })
+        };
+        let waiting: Vec<_> = (0..MAX_WAITING).map(|_| forever()).collect();
+        // Commands are done in order, so all wait by now, as soon as their tasks have run.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(forever().await.unwrap(), Ok(None));
+        waiting[5].abort();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let next = forever();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!next.is_finished(), "the place of the one who went away is free");
+        assert_eq!(forever().await.unwrap(), Ok(None));
+    }
+
+    #[tokio::test]
+    async fn should_tell_those_who_wait_that_the_network_broke() {
+        let (instance, _ended, _places) = start();
+        let (waited, broken) =
+            tokio::join!(instance.clone().wait_until(|_| None::<()>), instance.run(|_| -> () { panic!("on purpose") }));
+        assert!(waited.unwrap_err().into_parts().1.contains("on purpose"));
+        assert!(broken.is_err());
+        let (instance, _ended, _places) = start();
+        let waiting = instance.clone().wait_until(|network| {
+            assert_ne!(network.time() % 2, 1, "on purpose, in a look");
+            None::<()>
+        });
+        let (waited, _) = tokio::join!(waiting, instance.run(Network::tick));
+        assert!(waited.unwrap_err().into_parts().1.contains("in a look"));
+        assert!(instance.is_broken());
+    }
+
+    #[tokio::test]
+    async fn should_make_rounds_quickly_for_those_who_wait() {
+        let (instance, _ended, _places) = start();
+        assert!(instance.start_progress(MIN_PROGRESS_PAUSE).await.unwrap());
+        let rounds = 20;
+        let begin = Instant::now();
+        let mut seen = std::collections::BTreeSet::new();
+        instance.run_before_round(|_| ()).await.unwrap();
+        instance
+            .clone()
+            .wait_until(move |network| {
+                seen.insert(network.certified_time());
+                (seen.len() > rounds).then_some(())
+            })
+            .await
+            .unwrap();
+        assert!(begin.elapsed() < MIN_PROGRESS_PAUSE * 10, "{:?}", begin.elapsed());
+        // Who asked for long pauses gets them.
+        instance.stop_progress().await.unwrap();
+        assert!(instance.start_progress(Duration::from_secs(60)).await.unwrap());
+        let time = instance.run_before_round(|network| network.certified_time()).await.unwrap();
+        tokio::time::sleep(MIN_PROGRESS_PAUSE).await;
+        assert_eq!(instance.run(|network| network.certified_time()).await.unwrap(), time);
     }
 
     #[test]

@@ -85,11 +85,13 @@ impl Instances {
             Some(InitialTime::AutoProgress(progress)) => Some(progress_pause(progress)?),
             Some(InitialTime::Timestamp(_)) | None => None,
         };
+        let trusting = config.disable_ingress_validation == Some(true);
         let (network, keeper) = make(config, interval).await?;
         let topology = network.topology();
         let (instance, ended) = Instance::start(network, keeper, place).map_err(|error| {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no thread can be started: {error}"))
         })?;
+        let instance = instance.trusting(trusting);
         if let Some(pause) = pause {
             instance.start_progress(pause).await?;
         }

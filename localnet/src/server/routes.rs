@@ -15,7 +15,7 @@ use pocket_ic::{
     common::rest::{
         AutoProgressConfig, CreateInstanceResponse, InstanceConfig, RawAddCycles, RawCanisterCall, RawCanisterId,
         RawCanisterResult, RawCycles, RawIngressStatusArgs, RawMessageId, RawPrincipalId, RawSetStableMemory,
-        RawStableMemory, RawSubnetId, RawTickConfigs, RawTime, Topology,
+        RawStableMemory, RawSubnetId, RawTickConfigs, RawTime, RawVerifyCanisterSigArg, Topology,
     },
 };
 
@@ -26,7 +26,10 @@ use super::{
     instances::Instances,
     translate,
 };
-use crate::message::MessageId;
+use crate::{
+    interface::{self, SignatureError},
+    message::MessageId,
+};
 
 /// Largest JSON body: a call at its limit, in base64, with room to spare.
 const MAX_JSON_BYTES: usize = 32 << 20;
@@ -64,13 +67,13 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/update/delete_subnet", post(async || Failure::not_built("delete subnets")))
         .route("/auto_progress", get(get_auto_progress).post(start_auto_progress))
         .route("/stop_progress", post(stop_auto_progress))
-        .route("/api/{*path}", get(no_http_interface).post(no_http_interface));
+        .merge(interface::router());
     let routes = Router::new()
         .route("/instances", get(list_instances).post(create_instance))
         .route("/instances/{id}", delete(delete_instance))
         .nest("/instances/{id}", instance)
         .route("/status", get(async || StatusCode::OK))
-        .route("/verify_signature", post(async || Failure::not_built("verify canister signatures")))
+        .route("/verify_signature", post(verify_signature))
         .route("/http_gateway", get(gateways::list).post(gateways::create))
         .route("/http_gateway/{id}/stop", post(gateways::stop))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
@@ -86,8 +89,14 @@ pub(super) fn router(shared: Shared) -> Router {
     Router::new().fallback_service(routes).layer(middleware::from_fn(without_trailing_slash))
 }
 
-async fn no_http_interface() -> Failure {
-    Failure::not_built("serve the HTTP interface of the Internet Computer")
+/// Checks a signature of a canister. Failures have a shape and a status of their own.
+async fn verify_signature(Body(raw): Body<RawVerifyCanisterSigArg>) -> (StatusCode, Json<Result<(), String>>) {
+    let RawVerifyCanisterSigArg { msg, sig, pubkey, root_pubkey } = raw;
+    match interface::verify_canister_signature(&msg, &sig, &pubkey, &root_pubkey) {
+        Ok(()) => (StatusCode::OK, Json(Ok(()))),
+        Err(error @ SignatureError::Key(_)) => (StatusCode::BAD_REQUEST, Json(Err(error.to_string()))),
+        Err(error) => (StatusCode::NOT_ACCEPTABLE, Json(Err(error.to_string()))),
+    }
 }
 
 /// Drops a slash at the end of the path: clients write it or not, and both mean the same.

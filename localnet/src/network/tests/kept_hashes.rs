@@ -79,7 +79,7 @@ fn apply(network: &mut Network, modules: &[Arc<CompiledModule>; 2], step: &Step)
         }
         Step::Submit(number) => {
             if !subnet.ingress.contains(&message(number)) {
-                subnet.ingress.submit(message(number), id(number));
+                subnet.ingress.submit(message(number), id(number), id(number), 0);
             }
         }
         Step::Receive(number) => {
@@ -138,7 +138,7 @@ fn should_make_the_next_certificate_of_a_large_subnet_quickly() {
     let history = &mut network.subnets.get_mut(&subnet).unwrap().ingress;
     for number in 0..10_000_u64 {
         let id: MessageId = Sha256::digest(number.to_be_bytes()).into();
-        history.submit(id, a);
+        history.submit(id, a, a, 0);
         history.answer(&id, Ok(vec![7; 100]), now);
     }
     network.tick();

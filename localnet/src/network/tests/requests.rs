@@ -141,7 +141,7 @@ fn should_let_no_message_in_when_the_history_is_full() {
     for number in 1..MAX_HISTORY_MESSAGES as u64 {
         let mut id = [0; 32];
         id[..8].copy_from_slice(&number.to_be_bytes());
-        history.submit(id, a);
+        history.submit(id, a, a, 0);
     }
     network.submit_ingress(call(a, "bump", vec![])).unwrap();
     let error = network.submit_ingress(call(a, "bump", vec![])).unwrap_err();
