@@ -19,7 +19,6 @@ use pocket_ic::common::rest::{HttpGatewayBackend, HttpGatewayConfig, InstanceId}
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use tower_http::cors::{Any, CorsLayer};
 
-mod connections;
 mod exchange;
 mod refusal;
 mod registry;
@@ -34,8 +33,10 @@ mod wire;
 
 pub(crate) use registry::{Gateways, Reserved};
 
-use crate::server::Instance;
-use connections::ConnectionLimits;
+use crate::server::{
+    Instance,
+    connections::{Bounds, Ending, serve_within},
+};
 use exchange::Exchange;
 use refusal::Refusal;
 use target::{Domains, Target};
@@ -56,10 +57,8 @@ const METHODS: [Method; 6] = [Method::HEAD, Method::GET, Method::POST, Method::P
 /// Bounds of one gateway.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Connections, and with them requests, at a time.
-    connections: usize,
-    /// How long a client may take for the head of a request.
-    head_patience: Duration,
+    /// Connections, each with one request at a time, and how long clients may be silent.
+    bounds: Bounds,
     /// How long a client may take for the body of a request.
     body_patience: Duration,
     /// How long a canister may take for each answer.
@@ -73,8 +72,7 @@ struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
-            head_patience: Duration::from_secs(30),
+            bounds: Bounds { connections: 256, head: Duration::from_secs(30), stall: Duration::from_secs(60) },
             body_patience: Duration::from_secs(60),
             answer_patience: Duration::from_secs(60),
             streaming_calls: 1_000,
@@ -151,8 +149,12 @@ impl Listener {
         let upstream = Upstream::new(instance, limits.answer_patience);
         let state = Arc::new(Serving { upstream, domains: self.plan.domains, limits });
         let (stop, stopped) = oneshot::channel();
-        let limits = ConnectionLimits { count: limits.connections, head_patience: limits.head_patience };
-        let serving = tokio::spawn(connections::serve(self.socket, router(state, api), limits, stopped));
+        let stopped = async move {
+            // Either is a wish to stop: the message, or the sender being gone.
+            let _ = stopped.await;
+        };
+        let serving = serve_within(limits.bounds, self.socket, router(state, api), stopped, Ending::Cut);
+        let serving = tokio::spawn(serving);
         Gateway { stop, serving, port: self.port }
     }
 }

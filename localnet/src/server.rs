@@ -25,7 +25,7 @@ use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 mod answer;
 mod blobs;
-mod connections;
+pub(crate) mod connections;
 mod gateways;
 mod instance;
 mod instances;

@@ -74,6 +74,9 @@ pub(super) enum Refusal {
     /// A redirect whose status is not certified.
     #[error("response verification v1 does not allow redirects")]
     UncertifiedRedirect,
+    /// Too many wait for answers of the network already.
+    #[error("too many requests wait for answers of this network")]
+    Busy,
     /// No answer in time.
     #[error("the canister did not answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
@@ -124,6 +127,7 @@ impl Refusal {
             | Self::NotExecuted(_)
             | Self::MalformedAnswer(_)
             | Self::NotVerified(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -146,6 +150,7 @@ impl Refusal {
             Self::NotExecuted(_) => "backend_other",
             Self::MalformedAnswer(_) => "backend_http_gateway",
             Self::NotVerified(_) | Self::UncertifiedRedirect => "backend_response_verification",
+            Self::Busy => "load_shed",
             Self::TimedOut(_) => "backend_timeout",
             Self::Broken(_) => "internal_server_error",
             Self::NotBuilt(_) => "not_implemented",

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Gateway, Listener, Plan};
 use crate::server::Instance;
 
-/// Gateways of one server at a time: each has a socket and up to [`super::Limits::connections`] connections.
+/// Gateways of one server at a time: each has a socket and up to [`super::Limits::bounds`] connections.
 const MAX_GATEWAYS: usize = 100;
 
 /// All gateways. An id is an index; one that was stopped stays empty, so that ids are never given again.

@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use candid::Principal;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::refusal::Refusal;
 use crate::{
     network::Call,
     server::{Failure, Instance},
 };
-
-/// Pause between two looks for the answer of an update.
-const POLL_PAUSE: Duration = Duration::from_millis(20);
 
 /// The network that a gateway asks.
 #[derive(Clone, Debug)]
@@ -56,17 +53,16 @@ impl Upstream {
     }
 
     async fn submit_and_wait(&self, canister: Principal, call: Call) -> Result<Vec<u8>, Refusal> {
-        let submit =
-            self.instance.run(move |network| network.check_ingress_size(&call).map(|()| network.submit_ingress(call)));
+        // When the network follows the clock the round comes at once.
+        let submit = self
+            .instance
+            .run_before_round(move |network| network.check_ingress_size(&call).map(|()| network.submit_ingress(call)));
         let submitted = submit.await.map_err(broken)?.map_err(Refusal::TooLarge)?;
         let (id, _) = submitted.map_err(|error| Refusal::of_call(canister, error))?;
-        loop {
-            sleep(POLL_PAUSE).await;
-            let status = self.instance.run(move |network| network.ingress_status(&id, None)).await.map_err(broken)?;
-            if let Some(answer) = status.map_err(|forbidden| Refusal::Broken(forbidden.0))? {
-                return answer.map_err(|error| Refusal::of_call(canister, error));
-            }
-        }
+        let answered = self.instance.clone().wait_until(move |network| network.ingress_status(&id, None).transpose());
+        let answer = answered.await.map_err(broken)?.ok_or(Refusal::Busy)?;
+        let answer = answer.map_err(|forbidden| Refusal::Broken(forbidden.0))?;
+        answer.map_err(|error| Refusal::of_call(canister, error))
     }
 
     /// Returns the DER-encoded root key of the network.

@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
+    task::JoinSet,
     time::{Sleep, sleep},
 };
 
@@ -28,25 +29,43 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
-struct Bounds {
-    connections: usize,
+pub(crate) struct Bounds {
+    /// Connections that are open at a time.
+    pub connections: usize,
     /// How long the head of a request may take to arrive, and a connection may be idle.
-    head: Duration,
+    pub head: Duration,
     /// How long a client may take no byte of an answer.
-    stall: Duration,
+    pub stall: Duration,
 }
 
 const BOUNDS: Bounds =
     Bounds { connections: MAX_CONNECTIONS, head: Duration::from_secs(30), stall: Duration::from_secs(60) };
 
-/// Serves requests until it is to stop, and then until those under way are answered.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    serve_within(BOUNDS, listener, router, stop).await;
+/// What becomes of the requests under way when a server is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// They are answered first.
+    Answer,
+    /// Their connections are cut.
+    Cut,
 }
 
-async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+/// Serves requests until it is to stop, and then until those under way are answered.
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    serve_within(BOUNDS, listener, router, stop, Ending::Answer).await;
+}
+
+/// Serves requests within bounds until it is to stop. Nobody is let in any more when the requests under way end.
+pub(crate) async fn serve_within(
+    bounds: Bounds,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+    ending: Ending,
+) {
     let places = Arc::new(Semaphore::new(bounds.connections));
     let (closing, closed) = watch::channel(());
+    let mut open = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
         let accepted = async {
@@ -58,10 +77,12 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, sto
             accepted = accepted => accepted,
             () = &mut stop => break,
         };
+        // Those that have ended: each had a place, so there are never more than places.
+        while open.try_join_next().is_some() {}
         match connection {
             Ok((stream, _)) => {
                 let (router, closed) = (router.clone(), closed.clone());
-                tokio::spawn(async move {
+                open.spawn(async move {
                     serve_connection(bounds, stream, router, closed).await;
                     drop(place);
                 });
@@ -71,8 +92,10 @@ async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, sto
     }
     drop(listener);
     drop(closing);
-    // Every place is free when all connections are gone.
-    let _ = places.acquire_many(bounds.connections as u32).await;
+    match ending {
+        Ending::Answer => while open.join_next().await.is_some() {},
+        Ending::Cut => open.shutdown().await,
+    }
 }
 
 async fn serve_connection(bounds: Bounds, stream: TcpStream, router: Router, mut closed: watch::Receiver<()>) {
@@ -171,6 +194,10 @@ mod tests {
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
     async fn start(bounds: Bounds) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+        start_with(bounds, Ending::Answer).await
+    }
+
+    async fn start_with(bounds: Bounds, ending: Ending) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new()
@@ -178,9 +205,10 @@ mod tests {
             .route("/slow", get(async || sleep(SHORT * 4).await))
             .route("/large", get(async || vec![0u8; 64 << 20]));
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve_within(bounds, listener, router, async move {
+        let stop_asked = async move {
             let _ = stopped.await;
-        }));
+        };
+        let server = tokio::spawn(serve_within(bounds, listener, router, stop_asked, ending));
         (address, stop, server)
     }
 
@@ -264,5 +292,20 @@ mod tests {
         assert_eq!(rest(&mut idle).await, "");
         timeout(LONG, server).await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn should_cut_what_is_under_way_when_asked_to() {
+        let (address, stop, server) = start_with(Bounds { head: LONG, ..bounds() }, Ending::Cut).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut idle, REQUEST).await.starts_with("HTTP/1.1 200"));
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        sleep(SHORT).await;
+        drop(stop);
+        timeout(LONG, server).await.unwrap().unwrap();
+        assert_eq!(rest(&mut busy).await, "");
+        assert_eq!(rest(&mut idle).await, "");
+        assert!(TcpListener::bind(address).await.is_ok(), "the port is free");
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP gateways, made by the official client and asked over HTTP.
 
+mod agent;
 mod answers;
 mod certification;
 mod lifecycle;
