@@ -14,7 +14,7 @@ use super::{Figure, figures::instructions};
 use crate::{depot::Depot, made};
 
 /// Bytes of a module of one data segment besides the segment, for segments of this size.
-const MODULE_OVERHEAD: usize = 29;
+const MODULE_OVERHEAD: usize = 28;
 
 /// Steps of an upload, and the methods that do them.
 const STEPS: [(&str, &str); 3] = [("begin", "begin_upload"), ("put_chunks", "put_chunk"), ("commit", "commit_upload")];

@@ -28,6 +28,9 @@ const BUCKET_PAGES: u16 = 256;
 /// Bytes that the index and what is before it take at the most; behind it are slots only.
 const MAX_IMAGE_BYTES: usize = 64 << 20;
 
+/// Rounds after which a canister that was just installed can be upgraded.
+const ROUNDS_BETWEEN_INSTALLATIONS: usize = 20;
+
 /// Sizes of stores, in chunks, and what they are called.
 const STORES: [(&str, u64); 3] = [("0", 0), ("1_gib", 1 << 10), ("100_gib", 100 << 10)];
 
@@ -45,6 +48,10 @@ fn measure(name: &str, chunks: u64) -> anyhow::Result<Vec<Figure>> {
         let image = image(chunks)?;
         depot.network.set_stable_memory(depot.blob_store_id, image, BlobCompression::Gzip);
         let arg = Encode!(&None::<BlobStoreArgs>)?;
+        // An installation makes the next one wait for as many rounds as its instructions take.
+        for _ in 0..ROUNDS_BETWEEN_INSTALLATIONS {
+            depot.network.tick();
+        }
         let upgraded =
             depot.network.upgrade_canister(depot.blob_store_id, wasms::load("blob_store")?, arg, Some(depot.admin));
         upgraded.map_err(|reject| anyhow!("{reject}"))?;

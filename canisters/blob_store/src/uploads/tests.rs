@@ -1,5 +1,17 @@
+use std::{cell::Cell, rc::Rc};
+
+use depot_types::{
+    blob_store::{CommitUploadError, RetainError, StorageFull},
+    wasm::Budget,
+};
+
 use super::*;
-use crate::test_fixtures::{ALICE, BOB, CONTROLLER, Module, NOW, begin, new_state, principal, put_all, seal, uploader};
+use crate::lifecycle;
+use crate::room::Backing;
+use crate::test_fixtures::{
+    ALICE, BOB, CATALOG, CONTROLLER, Module, NOW, begin, new_args, new_manager, new_state, principal, put_all, seal,
+    uploader,
+};
 
 const EXPIRY: u64 = NOW + UPLOAD_LIFETIME_NS;
 
@@ -236,5 +248,99 @@ fn should_answer_a_sealed_module_and_end_the_upload() {
     let begun = state.begin_upload(uploader(BOB), NOW, &module.declaration());
     assert_eq!(begun, Ok(UploadStatus::Sealed(info)));
     assert_eq!(state.stats(0, vec![]).uploads, 0);
+    state.check_invariants();
+}
+
+#[test]
+fn should_change_nothing_when_there_is_no_room() {
+    let manager = new_manager();
+    let pages = Rc::new(Cell::new(u64::MAX));
+    let known = Rc::clone(&pages);
+    let backing = Backing { bucket_pages: 2, pages: Box::new(move || known.get()) };
+    let mut state = State::open(|id| manager.get(id), backing).unwrap();
+    lifecycle::apply(&mut state, Some(new_args())).unwrap();
+    state.add_holder(CONTROLLER, CATALOG).unwrap();
+    let (sealed, whole, begun) = (Module::small(1), Module::small(2), Module::large(1, 1));
+    seal(&mut state, ALICE, &sealed);
+    put_all(&mut state, uploader(ALICE), NOW, &whole);
+    begin(&mut state, uploader(ALICE), NOW, &begun);
+
+    pages.set(1);
+    let before = state.stats(0, vec![]);
+    let other = Module::small(3);
+    let Err(BeginUploadError::StorageFull(StorageFull { needed, .. })) =
+        state.begin_upload(uploader(ALICE), NOW, &other.declaration())
+    else {
+        panic!("there is room")
+    };
+    assert!(needed > 1 << 20);
+    let put = state.put_chunk(uploader(ALICE), NOW, &begun.put(0));
+    assert!(matches!(put, Err(PutChunkError::StorageFull(_))));
+    let committed = state.commit_upload(uploader(ALICE), NOW, &whole.hash, Budget::UNLIMITED);
+    assert!(matches!(committed, Err(CommitUploadError::StorageFull(_))));
+    assert!(matches!(state.retain(CATALOG, &[sealed.hash]), Err(RetainError::StorageFull(_))));
+    assert_eq!(state.stats(0, vec![]), before);
+    state.check_invariants();
+
+    // Exactly what was said to be needed is enough.
+    pages.set(needed >> 16);
+    begin(&mut state, uploader(ALICE), NOW, &other);
+    pages.set(u64::MAX);
+    state.put_chunk(uploader(ALICE), NOW, &begun.put(0)).unwrap();
+    state.commit_upload(uploader(ALICE), NOW, &whole.hash, Budget::UNLIMITED).unwrap();
+    state.retain(CATALOG, &[sealed.hash]).unwrap();
+    state.check_invariants();
+}
+
+#[test]
+fn should_have_so_many_bytes_in_flight_and_no_more() {
+    let mut state = new_state();
+    let declare = |state: &mut State<_>, number: u8, size: u64| {
+        let chunk_hashes = vec![Hash::of(b"chunk"); chunk::count(size) as usize];
+        let args = BeginUploadArgs { module_hash: Hash::of(&[number]), size, chunk_hashes };
+        state.begin_upload(uploader(ALICE), NOW, &args).map(|_| ())
+    };
+    for number in 0..3 {
+        declare(&mut state, number, MAX_MODULE_BYTES).unwrap();
+    }
+    declare(&mut state, 3, MAX_MODULE_BYTES - 1).unwrap();
+    let (in_flight, max) = (MAX_BYTES_IN_FLIGHT - 1, MAX_BYTES_IN_FLIGHT);
+    let refused = Err(BeginUploadError::TooManyBytesInFlight { declared: 2, in_flight, max });
+    assert_eq!(declare(&mut state, 4, 2), refused);
+    declare(&mut state, 5, 1).unwrap();
+    // One that is open is taken up again, and does not count twice.
+    declare(&mut state, 0, MAX_MODULE_BYTES).unwrap();
+    assert!(state.abort_upload(ALICE, NOW, &Hash::of(&[0])));
+    declare(&mut state, 4, 2).unwrap();
+}
+
+#[test]
+fn should_store_so_many_bytes_of_a_principal_and_no_more() {
+    let mut state = new_state();
+    let (first, second, third) = (Module::small(1), Module::small(2), Module::small(3));
+    let size = first.bytes.len() as u64;
+    state.header.set_max_stored_bytes(2 * size);
+    seal(&mut state, ALICE, &first);
+    begin(&mut state, uploader(ALICE), NOW, &second);
+    let max = 2 * size;
+    let refused = BeginUploadError::TooManyBytesStored { declared: size, in_flight: size, stored: size, max };
+    assert_eq!(state.begin_upload(uploader(ALICE), NOW, &third.declaration()), Err(refused));
+    begin(&mut state, uploader(BOB), NOW, &third);
+    state.header.set_max_stored_bytes(3 * size);
+    begin(&mut state, uploader(ALICE), NOW, &third);
+}
+
+#[test]
+fn should_refuse_chunks_of_an_uploader_that_lost_the_right() {
+    let mut state = new_state();
+    let module = Module::small(1);
+    // A controller that is none any more has its upload still.
+    put_all(&mut state, CONTROLLER, NOW, &module);
+    let caller = CONTROLLER.principal;
+    let refused = state.put_chunk(uploader(caller), NOW, &module.put(0));
+    assert_eq!(refused, Err(PutChunkError::NotAllowed { caller }));
+    let refused = state.commit_upload(uploader(caller), NOW, &module.hash, Budget::UNLIMITED);
+    assert_eq!(refused, Err(CommitUploadError::NotAllowed { caller }));
+    assert!(state.abort_upload(caller, NOW, &module.hash));
     state.check_invariants();
 }
