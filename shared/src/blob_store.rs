@@ -695,8 +695,8 @@ pub struct BlobStoreStats {
     pub chunks: u64,
     /// Bytes of those chunks.
     pub chunk_bytes: u64,
-    /// Slots of 1 MiB that no chunk uses.
-    pub free_slots: u64,
+    /// Bytes between chunks that other chunks will have.
+    pub free_bytes: u64,
     /// Open uploads, and some that have expired.
     pub uploads: u64,
     /// Bytes of stable memory in use for all of it.

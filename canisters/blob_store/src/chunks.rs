@@ -3,13 +3,28 @@
 //! A chunk comes into being with a reference and goes away with its last one. References are counted apart for open
 //! uploads and for sealed modules: the bytes of a chunk can be read by everybody once a sealed module has it.
 
+use std::iter::Sum;
+
 use depot_types::Hash;
 use ic_stable_structures::{Memory, StableBTreeMap};
 
 use crate::{
-    space::Space,
+    space::{Space, pages_of},
     storable::{StoredChunk, StoredHash},
 };
+
+/// Bytes of chunks that are gone, and the pages that they had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Freed {
+    pub(crate) bytes: u64,
+    pub(crate) pages: u64,
+}
+
+impl Sum for Freed {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, freed| Self { bytes: sum.bytes + freed.bytes, pages: sum.pages + freed.pages })
+    }
+}
 
 /// The chunks of the store.
 pub(crate) struct Chunks<M: Memory> {
@@ -27,9 +42,14 @@ impl<M: Memory> Chunks<M> {
         self.index.len()
     }
 
-    /// Returns how many slots no chunk uses.
-    pub(crate) fn free_slots(&self) -> u64 {
-        self.space.free_len()
+    /// Returns how many pages of 64 KiB there are for chunks, used and free.
+    pub(crate) fn pages(&self) -> u64 {
+        self.space.len()
+    }
+
+    /// Returns how many blocks of 1 MiB must be made for chunks of these sizes, all but one of them 1 MiB.
+    pub(crate) fn new_blocks_for(&self, sizes: impl Iterator<Item = u64>) -> u64 {
+        self.space.new_blocks_for(sizes.map(pages_of))
     }
 
     /// Returns true when there is a chunk of this hash and size.
@@ -52,7 +72,7 @@ impl<M: Memory> Chunks<M> {
 
     /// Reads a part of a chunk that is there.
     pub(crate) fn load_from(&self, hash: &StoredHash, offset: u64, bytes: &mut [u8]) {
-        self.space.load(self.existing(hash).slot, offset, bytes);
+        self.space.load(self.existing(hash).page, offset, bytes);
     }
 
     /// Refers to a chunk for an upload; returns false when there is no chunk of this hash and size.
@@ -67,32 +87,32 @@ impl<M: Memory> Chunks<M> {
     /// Takes in a chunk that is not there yet, and refers to it for an upload. The hash is that of the bytes, and there
     /// is room for it.
     pub(crate) fn insert(&mut self, hash: &StoredHash, bytes: &[u8]) {
-        let slot = self.space.store(bytes);
-        self.index.insert(*hash, StoredChunk { slot, size: bytes.len() as u32, uploads: 1, modules: 0 });
+        let page = self.space.store(bytes);
+        self.index.insert(*hash, StoredChunk::new(page, bytes.len() as u32));
     }
 
-    /// Gives up a reference of an upload, and returns the bytes that this freed.
-    pub(crate) fn release(&mut self, hash: &StoredHash) -> u64 {
+    /// Gives up a reference of an upload, and returns what this freed.
+    pub(crate) fn release(&mut self, hash: &StoredHash) -> Freed {
         let chunk = self.existing(hash);
         let uploads = chunk.uploads.checked_sub(1).expect("BUG: a chunk has fewer references than uploads");
         self.put_or_free(hash, StoredChunk { uploads, ..chunk })
     }
 
-    /// Gives up a reference of a sealed module, and returns the bytes that this freed.
-    pub(crate) fn unseal(&mut self, hash: &StoredHash) -> u64 {
+    /// Gives up a reference of a sealed module, and returns what this freed.
+    pub(crate) fn unseal(&mut self, hash: &StoredHash) -> Freed {
         let chunk = self.existing(hash);
         let modules = chunk.modules.checked_sub(1).expect("BUG: a chunk has fewer references than modules");
         self.put_or_free(hash, StoredChunk { modules, ..chunk })
     }
 
-    fn put_or_free(&mut self, hash: &StoredHash, chunk: StoredChunk) -> u64 {
+    fn put_or_free(&mut self, hash: &StoredHash, chunk: StoredChunk) -> Freed {
         if chunk.uploads == 0 && chunk.modules == 0 {
             self.index.remove(hash);
-            self.space.free(chunk.slot);
-            u64::from(chunk.size)
+            self.space.free(chunk.page, chunk.pages);
+            Freed { bytes: chunk.size.into(), pages: chunk.pages.into() }
         } else {
             self.index.insert(*hash, chunk);
-            0
+            Freed::default()
         }
     }
 

@@ -12,6 +12,7 @@ use ic_stable_structures::Memory;
 
 use crate::{
     access::Caller,
+    chunks::Freed,
     limits::{
         CONDEMNED_NS, MAX_ADOPTED_PER_SLICE, MAX_CONDEMNED_PER_SLICE, MAX_REFERENCES_PER_SLICE, MAX_REMOVED_PER_SLICE,
         MAX_UPLOADS_PER_SLICE,
@@ -121,10 +122,10 @@ impl<M: Memory> State<M> {
         self.header.count_condemned(record.condemned, false);
         self.certificates.update(&self.retentions, module_hash);
         let module = self.modules.remove(module_hash).expect("BUG: a condemned module is missing");
-        let freed = module.chunk_hashes().iter().map(|hash| self.chunks.unseal(hash)).sum();
-        self.header.remove_chunk_bytes(freed);
+        let freed: Freed = module.chunk_hashes().iter().map(|hash| self.chunks.unseal(hash)).sum();
+        self.header.remove_chunks(freed);
         self.accounts.remove(&module.sealed_by, module.size);
-        freed
+        freed.bytes
     }
 }
 

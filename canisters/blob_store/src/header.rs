@@ -3,7 +3,9 @@
 use ic_stable_structures::{Memory, StableCell};
 
 use crate::{
+    chunks::Freed,
     limits::{DEFAULT_GRACE_PERIOD_NS, DEFAULT_MAX_STORED_BYTES},
+    space::pages_of,
     storable::{StoredHash, StoredHeader},
 };
 
@@ -23,10 +25,11 @@ impl<M: Memory> Header<M> {
         self.cell.get().layout
     }
 
-    /// Turns the header of layout 1 into one of layout 2, of whose modules none is adopted.
-    pub(crate) fn take_over_layout_1(&mut self) {
+    /// Turns the header of layout 1 into one of layout 2, of whose modules none is adopted, and whose chunks have so many
+    /// pages.
+    pub(crate) fn take_over_layout_1(&mut self, used_pages: u64) {
         let header = Self::with_defaults(*self.cell.get());
-        self.cell.set(StoredHeader { layout: 2, adopted: Some(StoredHash::default()), ..header });
+        self.cell.set(StoredHeader { layout: 2, used_pages, adopted: Some(StoredHash::default()), ..header });
     }
 
     fn with_defaults(header: StoredHeader) -> StoredHeader {
@@ -38,13 +41,26 @@ impl<M: Memory> Header<M> {
         self.cell.get().chunk_bytes
     }
 
-    pub(crate) fn add_chunk_bytes(&mut self, bytes: u64) {
-        self.change(|header| header.chunk_bytes += bytes);
+    /// Returns how many pages of 64 KiB chunks have.
+    pub(crate) fn used_pages(&self) -> u64 {
+        self.cell.get().used_pages
     }
 
-    pub(crate) fn remove_chunk_bytes(&mut self, bytes: u64) {
+    /// Counts a chunk that came.
+    pub(crate) fn add_chunk(&mut self, bytes: u64) {
+        self.change(|header| {
+            header.chunk_bytes += bytes;
+            header.used_pages += u64::from(pages_of(bytes));
+        });
+    }
+
+    /// Counts chunks that are gone.
+    pub(crate) fn remove_chunks(&mut self, freed: Freed) {
+        let Freed { bytes, pages } = freed;
         if bytes > 0 {
             self.change(|header| {
+                header.used_pages =
+                    header.used_pages.checked_sub(pages).expect("BUG: the count of used pages is wrong");
                 header.chunk_bytes = header.chunk_bytes.checked_sub(bytes).expect("BUG: the total of bytes is wrong");
             });
         }

@@ -16,10 +16,10 @@ use crate::{room::Backing, state::State};
 pub const HEADER_MEMORY_ID: MemoryId = MemoryId::new(0);
 /// The principals that may upload, besides controllers. Map of principal → nothing.
 pub const UPLOADERS_MEMORY_ID: MemoryId = MemoryId::new(1);
-/// The bytes of chunks, in slots of 1 MiB. No structure: see `space.rs`.
-pub const SLOTS_MEMORY_ID: MemoryId = MemoryId::new(2);
-/// Slots that no chunk uses. Vector of `u32`, a stack.
-pub const FREE_SLOTS_MEMORY_ID: MemoryId = MemoryId::new(3);
+/// The bytes of chunks, in pages of 64 KiB. No structure: see `space.rs`.
+pub const PAGES_MEMORY_ID: MemoryId = MemoryId::new(2);
+/// Retired with layout 1: blocks of 1 MiB that no chunk used. Vector of `u32`, empty since it was taken over.
+pub const FREE_BLOCKS_MEMORY_ID: MemoryId = MemoryId::new(3);
 /// Map of chunk hash → `StoredChunk`.
 pub const CHUNKS_MEMORY_ID: MemoryId = MemoryId::new(4);
 /// Open uploads. Map of `UploadKey` → `StoredUpload`.
@@ -44,12 +44,15 @@ pub const ACCOUNTS_MEMORY_ID: MemoryId = MemoryId::new(13);
 
 /// Hashes of the tree of certificates. No structure: see `certificates.rs`.
 pub const CERTIFICATES_MEMORY_ID: MemoryId = MemoryId::new(14);
+/// Free extents of pages. Map of the first page → length.
+pub const FREE_BY_PLACE_MEMORY_ID: MemoryId = MemoryId::new(15);
+/// Free extents of pages. Map of (length, first page) → nothing.
+pub const FREE_BY_LENGTH_MEMORY_ID: MemoryId = MemoryId::new(16);
 
-/// All memories in use but that of the slots.
-pub(crate) const INDEX_MEMORY_IDS: [MemoryId; 14] = [
+/// All memories that are written to but that of the chunks.
+pub(crate) const INDEX_MEMORY_IDS: [MemoryId; 15] = [
     HEADER_MEMORY_ID,
     UPLOADERS_MEMORY_ID,
-    FREE_SLOTS_MEMORY_ID,
     CHUNKS_MEMORY_ID,
     UPLOADS_MEMORY_ID,
     EXPIRIES_MEMORY_ID,
@@ -61,6 +64,8 @@ pub(crate) const INDEX_MEMORY_IDS: [MemoryId; 14] = [
     UNRETAINED_MEMORY_ID,
     ACCOUNTS_MEMORY_ID,
     CERTIFICATES_MEMORY_ID,
+    FREE_BY_PLACE_MEMORY_ID,
+    FREE_BY_LENGTH_MEMORY_ID,
 ];
 
 /// Pages of 64 KiB by which a memory grows: 16 MiB. The manager has 32,768 such buckets, so it can address 512 GiB, more

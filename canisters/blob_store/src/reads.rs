@@ -8,7 +8,7 @@ use depot_types::{
 };
 use ic_stable_structures::Memory;
 
-use crate::state::State;
+use crate::{space::PAGE_BYTES, state::State};
 
 /// A Candid message with one value of type `opt blob`, up to the value.
 const OPTIONAL_BLOB_HEADER: [u8; 11] = [
@@ -85,7 +85,7 @@ impl<M: Memory> State<M> {
             references: self.retentions.references_len(),
             chunks: self.chunks.len(),
             chunk_bytes: self.header.chunk_bytes(),
-            free_slots: self.chunks.free_slots(),
+            free_bytes: (self.chunks.pages() - self.header.used_pages()) * PAGE_BYTES,
             uploads: self.sessions.len(),
             stable_bytes,
             methods,

@@ -26,26 +26,30 @@ pub struct Backing {
 
 /// Knows how much room there is.
 pub(crate) struct Room<M: Memory> {
-    slots: M,
+    blocks: M,
     indexes: Vec<M>,
+    retired: M,
     backing: Backing,
 }
 
 impl<M: Memory> Room<M> {
-    /// Makes it for the memory of the slots and all other memories in use.
-    pub(crate) fn new(slots: M, indexes: Vec<M>, backing: Backing) -> Self {
-        Self { slots, indexes, backing }
+    /// Makes it for the memory of the chunks, all other memories that are written to, and one that is not any more but
+    /// has its buckets.
+    pub(crate) fn new(blocks: M, indexes: Vec<M>, retired: M, backing: Backing) -> Self {
+        Self { blocks, indexes, retired, backing }
     }
 
-    /// Checks that there is room for so many more slots than there are, and for records in each index.
+    /// Checks that there is room for so many more blocks of 1 MiB than there are, and for records in each index.
     ///
     /// # Errors
     /// [`StorageFull`] with no reason yet.
-    pub(crate) fn check(&self, new_slots: u64) -> Result<(), StorageFull> {
+    pub(crate) fn check(&self, new_blocks: u64) -> Result<(), StorageFull> {
         let bucket = self.backing.bucket_pages;
         let mut buckets = 0;
-        let new_pages = new_slots * CHUNK_BYTES / PAGE_BYTES;
-        for (memory, pages) in self.indexes.iter().map(|index| (index, INDEX_PAGES)).chain([(&self.slots, new_pages)]) {
+        let new_pages = new_blocks * CHUNK_BYTES / PAGE_BYTES;
+        for (memory, pages) in
+            self.indexes.iter().map(|index| (index, INDEX_PAGES)).chain([(&self.blocks, new_pages), (&self.retired, 0)])
+        {
             buckets += (memory.size() + pages).div_ceil(bucket);
         }
         let needed = MANAGER_PAGES + buckets * bucket;
@@ -77,7 +81,7 @@ mod tests {
         let pages = Rc::new(Cell::new(0));
         let known = Rc::clone(&pages);
         let backing = Backing { bucket_pages: BUCKET_PAGES, pages: Box::new(move || known.get()) };
-        let room = Room::new(memory(0), vec![memory(1), memory(2)], backing);
+        let room = Room::new(memory(0), vec![memory(1), memory(2)], memory(3), backing);
         // Two indexes need a bucket each; four slots fill one.
         for (used, new_slots, buckets) in [(0, 0, 2), (0, 1, 3), (0, 4, 3), (0, 5, 4), (32, 4, 3), (33, 4, 4)] {
             let grown = memory(1).size();

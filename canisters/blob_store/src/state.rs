@@ -11,24 +11,25 @@ use crate::{
     chunks::Chunks,
     header::Header,
     memory::{
-        ACCOUNTS_MEMORY_ID, CERTIFICATES_MEMORY_ID, CHUNKS_MEMORY_ID, EXPIRIES_MEMORY_ID, FREE_SLOTS_MEMORY_ID,
-        HEADER_MEMORY_ID, HOLDERS_MEMORY_ID, INDEX_MEMORY_IDS, METADATA_MEMORY_ID, MODULES_MEMORY_ID,
-        REFERENCES_MEMORY_ID, RETENTIONS_MEMORY_ID, SLOTS_MEMORY_ID, UNRETAINED_MEMORY_ID, UPLOADERS_MEMORY_ID,
-        UPLOADS_MEMORY_ID,
+        ACCOUNTS_MEMORY_ID, CERTIFICATES_MEMORY_ID, CHUNKS_MEMORY_ID, EXPIRIES_MEMORY_ID, FREE_BLOCKS_MEMORY_ID,
+        FREE_BY_LENGTH_MEMORY_ID, FREE_BY_PLACE_MEMORY_ID, HEADER_MEMORY_ID, HOLDERS_MEMORY_ID, INDEX_MEMORY_IDS,
+        METADATA_MEMORY_ID, MODULES_MEMORY_ID, PAGES_MEMORY_ID, REFERENCES_MEMORY_ID, RETENTIONS_MEMORY_ID,
+        UNRETAINED_MEMORY_ID, UPLOADERS_MEMORY_ID, UPLOADS_MEMORY_ID,
     },
     modules::Modules,
     retentions::Retentions,
     room::{Backing, Room},
     sessions::Sessions,
-    space::Space,
+    space::{BLOCK_PAGES, Space},
     storable::StoredHolder,
 };
 
 /// The layout of stable memory that this code writes.
 ///
 /// 1. The first one.
-/// 2. Settings in the header; holders, references, retentions, accounts and certificates. Taken over from layout 1 at once, but for
-///    the records of modules, which are made little by little (`garbage.rs`).
+/// 2. Settings in the header; holders, references, retentions, accounts and certificates; space in pages of 64 KiB
+///    instead of blocks of 1 MiB. Taken over from layout 1 at once, but for the records of modules, which are made little
+///    by little (`garbage.rs`), and for chunks, which keep the whole block that they had until they go.
 pub const LAYOUT_VERSION: u32 = 2;
 
 /// All that the blob store keeps.
@@ -69,16 +70,24 @@ impl<M: Memory> State<M> {
     pub fn open(memory: impl Fn(MemoryId) -> M, backing: Backing) -> Result<Self, UnknownLayout> {
         // The version comes first: opening a structure of another layout could misread or damage it.
         let mut header = Header::open(memory(HEADER_MEMORY_ID), LAYOUT_VERSION);
-        match header.layout() {
-            LAYOUT_VERSION => {}
-            1 => header.take_over_layout_1(),
-            found => return Err(UnknownLayout { found }),
+        let found = header.layout();
+        if found != LAYOUT_VERSION && found != 1 {
+            return Err(UnknownLayout { found });
         }
-        let space = Space::open(memory(SLOTS_MEMORY_ID), memory(FREE_SLOTS_MEMORY_ID));
+        let mut space =
+            Space::open(memory(PAGES_MEMORY_ID), memory(FREE_BY_PLACE_MEMORY_ID), memory(FREE_BY_LENGTH_MEMORY_ID));
+        if found == 1 {
+            // Chunks keep the blocks that they have; records say so by themselves.
+            space.take_over_free_blocks(memory(FREE_BLOCKS_MEMORY_ID));
+        }
+        let chunks = Chunks::open(memory(CHUNKS_MEMORY_ID), space);
+        if found == 1 {
+            header.take_over_layout_1(chunks.len() * u64::from(BLOCK_PAGES));
+        }
         Ok(Self {
             uploaders: StableBTreeMap::init(memory(UPLOADERS_MEMORY_ID)),
             holders: StableBTreeMap::init(memory(HOLDERS_MEMORY_ID)),
-            chunks: Chunks::open(memory(CHUNKS_MEMORY_ID), space),
+            chunks,
             sessions: Sessions::open(memory(UPLOADS_MEMORY_ID), memory(EXPIRIES_MEMORY_ID)),
             modules: Modules::open(memory(MODULES_MEMORY_ID), memory(METADATA_MEMORY_ID)),
             retentions: Retentions::open(
@@ -88,7 +97,12 @@ impl<M: Memory> State<M> {
             ),
             accounts: Accounts::open(memory(ACCOUNTS_MEMORY_ID)),
             certificates: Certificates::open(memory(CERTIFICATES_MEMORY_ID)),
-            room: Room::new(memory(SLOTS_MEMORY_ID), INDEX_MEMORY_IDS.map(memory).into(), backing),
+            room: Room::new(
+                memory(PAGES_MEMORY_ID),
+                INDEX_MEMORY_IDS.map(&memory).into(),
+                memory(FREE_BLOCKS_MEMORY_ID),
+                backing,
+            ),
             header,
         })
     }

@@ -194,8 +194,8 @@ impl TestState {
         let uploads = self.sessions.records();
         let modules = self.modules.records();
         let chunks = self.chunks.records();
-        let mut total = 0;
-        let mut slots = self.chunks.space().free_slots();
+        let (mut total, mut used) = (0, 0);
+        let mut extents = self.chunks.space().free_extents();
         for (hash, chunk) in &chunks {
             let held = |upload: &crate::storable::StoredUpload| {
                 (0..).zip(upload.chunk_hashes()).filter(|(index, of)| *of == hash && upload.holds(*index)).count()
@@ -209,14 +209,19 @@ impl TestState {
             self.chunks.load(hash, &mut bytes);
             assert_eq!(Hash::of(&bytes).as_bytes(), hash);
             total += u64::from(chunk.size);
-            slots.push(chunk.slot);
+            extents.push((chunk.page, chunk.pages));
+            used += u64::from(chunk.pages);
         }
         let is_kept = |hash| chunks.iter().any(|(of, _)| of == hash);
         assert!(modules.iter().flat_map(|(_, module)| module.chunk_hashes()).all(is_kept));
-        assert_eq!(self.header.chunk_bytes(), total);
-        slots.sort_unstable();
-        let all: Vec<u32> = (0..self.chunks.space().slot_count() as u32).collect();
-        assert_eq!(slots, all, "each slot is used once or free");
+        assert_eq!((self.header.chunk_bytes(), self.header.used_pages()), (total, used));
+        extents.sort_unstable();
+        let mut end = 0;
+        for (page, pages) in extents {
+            assert_eq!(page, end, "each page is used once or free");
+            end = page + pages;
+        }
+        assert_eq!(u64::from(end), self.chunks.space().len());
         self.check_retentions();
     }
 

@@ -4,7 +4,7 @@
 //! A chunk that comes into the store after the upload began is not missing any more, but is referred to from the next
 //! time on that the uploader begins, puts or commits, and may go away again until then.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use candid::Principal;
 use depot_types::{
@@ -19,6 +19,7 @@ use ic_stable_structures::Memory;
 
 use crate::{
     access::Caller,
+    chunks::Freed,
     limits::{MAX_BYTES_IN_FLIGHT, MAX_UPLOADS, MAX_UPLOADS_PER_PRINCIPAL, MAX_UPLOADS_SWEPT, UPLOAD_LIFETIME_NS},
     state::State,
     storable::{StoredUpload, UploadKey},
@@ -55,8 +56,10 @@ impl<M: Memory> State<M> {
             }
         };
         let missing = self.missing(&upload);
-        let new_chunks: BTreeSet<_> = missing.iter().map(|index| upload.chunk_hashes()[*index as usize]).collect();
-        self.room.check(new_chunks.len() as u64).map_err(BeginUploadError::StorageFull)?;
+        let size_of = |index: &u32| (upload.chunk_hashes()[*index as usize], chunk_size(&upload, *index));
+        let new_chunks: BTreeMap<_, _> = missing.iter().map(size_of).collect();
+        let new_blocks = self.chunks.new_blocks_for(new_chunks.into_values());
+        self.room.check(new_blocks).map_err(BeginUploadError::StorageFull)?;
         for index in 0..upload.chunk_count() {
             self.acquire(&mut upload, index);
         }
@@ -80,9 +83,11 @@ impl<M: Memory> State<M> {
             self.sessions.get(&key, now_ns).ok_or(PutChunkError::NoUpload { module_hash: *module_hash })?;
         let hash = check_chunk(&upload, *index, bytes)?;
         if !self.chunks.contains(hash.as_bytes(), bytes.len() as u64) {
-            self.room.check(1).map_err(PutChunkError::StorageFull)?;
+            let size = bytes.len() as u64;
+            let new_blocks = self.chunks.new_blocks_for([size].into_iter());
+            self.room.check(new_blocks).map_err(PutChunkError::StorageFull)?;
             self.chunks.insert(hash.as_bytes(), bytes);
-            self.header.add_chunk_bytes(bytes.len() as u64);
+            self.header.add_chunk(size);
             upload.hold(*index);
         }
         // The module may have the same chunk in other places too.
@@ -127,9 +132,9 @@ impl<M: Memory> State<M> {
     pub(crate) fn drop_upload(&mut self, key: &UploadKey) -> u64 {
         let Some(upload) = self.sessions.remove(key) else { return 0 };
         let held = (0..).zip(upload.chunk_hashes()).filter(|(index, _)| upload.holds(*index));
-        let freed = held.map(|(_, hash)| self.chunks.release(hash)).sum();
-        self.header.remove_chunk_bytes(freed);
-        freed
+        let freed: Freed = held.map(|(_, hash)| self.chunks.release(hash)).sum();
+        self.header.remove_chunks(freed);
+        freed.bytes
     }
 
     /// Makes an upload refer to a chunk, if it does not yet and the chunk is there.

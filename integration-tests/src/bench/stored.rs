@@ -1,7 +1,7 @@
 //! What an upload costs in a store that has much already.
 //!
 //! To fill a store with 100 GiB would take hours. So its stable memory is made here: an index with as many chunks as that
-//! would be, and a memory of slots of that size without anything in it. What an upload costs depends on the index and on
+//! would be, and a memory of chunks of that size without anything in it. What an upload costs depends on the index and on
 //! sizes, not on the bytes of other chunks.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{anyhow, ensure};
-use blob_store::memory::{CHUNKS_MEMORY_ID, SLOTS_MEMORY_ID};
+use blob_store::memory::{CHUNKS_MEMORY_ID, PAGES_MEMORY_ID};
 use candid::Encode;
 use depot_types::{Hash, blob_store::BlobStoreArgs, limits::CHUNK_BYTES};
 use ic_stable_structures::{Memory, StableBTreeMap, memory_manager::MemoryManager};
@@ -25,7 +25,7 @@ use crate::{depot::Depot, made, wasms};
 const PAGE_BYTES: u64 = 64 << 10;
 /// Pages of a bucket of the blob store's stable memory.
 const BUCKET_PAGES: u16 = 256;
-/// Bytes that the index and what is before it take at the most; behind it are slots only.
+/// Bytes that the index and what is before it take at the most; behind it are chunks only.
 const MAX_IMAGE_BYTES: usize = 64 << 20;
 
 /// Rounds after which a canister that was just installed can be upgraded.
@@ -97,21 +97,22 @@ fn read(depot: &Depot, chunk: Hash) -> anyhow::Result<u64> {
     Ok(u64::try_from(difference)?)
 }
 
-/// Makes the beginning of the stable memory of a store with so many chunks, in gzip; the rest is slots.
+/// Makes the beginning of the stable memory of a store with so many chunks, in gzip; the rest is chunks.
 fn image(chunks: u64) -> anyhow::Result<Vec<u8>> {
     let memory = Sparse::default();
     let manager = MemoryManager::init_with_bucket_size(memory.clone(), BUCKET_PAGES);
-    // The records of the blob store's index: slot, size, one reference of a module.
+    // The records of the blob store's index: first page, size, one reference of a module.
     let mut index = StableBTreeMap::init(manager.get(CHUNKS_MEMORY_ID));
-    for slot in 0..chunks {
+    for number in 0..chunks {
+        let page = (number * CHUNK_BYTES / PAGE_BYTES) as u32;
         let mut record = [0; 20];
-        record[..4].copy_from_slice(&(slot as u32).to_le_bytes());
-        record[4..8].copy_from_slice(&(CHUNK_BYTES as u32).to_le_bytes());
+        record[..4].copy_from_slice(&page.to_le_bytes());
+        record[4..8].copy_from_slice(&(CHUNK_BYTES as u32 | 1 << 31).to_le_bytes());
         record[12] = 1;
-        index.insert(*Hash::of(&slot.to_le_bytes()).as_bytes(), record);
+        index.insert(*Hash::of(&number.to_le_bytes()).as_bytes(), record);
     }
-    let slots = manager.get(SLOTS_MEMORY_ID);
-    ensure!(slots.grow(chunks * CHUNK_BYTES / PAGE_BYTES) >= 0, "the slots are too large for the address space");
+    let pages = manager.get(PAGES_MEMORY_ID);
+    ensure!(pages.grow(chunks * CHUNK_BYTES / PAGE_BYTES) >= 0, "the chunks are too large for the address space");
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, &memory.bytes.borrow())?;
     Ok(encoder.finish()?)

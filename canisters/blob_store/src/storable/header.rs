@@ -15,8 +15,9 @@ use super::{StoredHash, array_at, number_at};
 /// | 12..20 | grace period in nanoseconds |
 /// | 20..28 | bytes of modules that each principal may have |
 /// | 28..36 | condemned modules |
-/// | 36 | 1 while modules of layout 1 are being adopted, else 0 |
-/// | 37..69 | hash of the last module adopted |
+/// | 36..44 | pages of 64 KiB that chunks have |
+/// | 44 | 1 while modules of layout 1 are being adopted, else 0 |
+/// | 45..77 | hash of the last module adopted |
 ///
 /// Layout 1 has the first 12 bytes only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +27,25 @@ pub(crate) struct StoredHeader {
     pub(crate) grace_period_ns: u64,
     pub(crate) max_stored_bytes: u64,
     pub(crate) condemned: u64,
+    pub(crate) used_pages: u64,
     /// The modules up to this hash have records of the present layout; `None` when all have.
     pub(crate) adopted: Option<StoredHash>,
 }
 
 impl StoredHeader {
-    const BYTES: usize = 69;
+    const BYTES: usize = 77;
 
     /// Returns the layout and the bytes of all chunks, which every layout has.
     pub(crate) fn layout_1(layout: u32, chunk_bytes: u64) -> Self {
-        Self { layout, chunk_bytes, grace_period_ns: 0, max_stored_bytes: 0, condemned: 0, adopted: None }
+        Self {
+            layout,
+            chunk_bytes,
+            grace_period_ns: 0,
+            max_stored_bytes: 0,
+            condemned: 0,
+            used_pages: 0,
+            adopted: None,
+        }
     }
 }
 
@@ -46,7 +56,8 @@ impl Storable for StoredHeader {
     fn to_bytes(&self) -> Cow<'_, [u8]> {
         let mut bytes = Vec::with_capacity(Self::BYTES);
         bytes.extend(self.layout.to_le_bytes());
-        for number in [self.chunk_bytes, self.grace_period_ns, self.max_stored_bytes, self.condemned] {
+        let totals = [self.chunk_bytes, self.grace_period_ns, self.max_stored_bytes, self.condemned, self.used_pages];
+        for number in totals {
             bytes.extend(number.to_le_bytes());
         }
         bytes.push(u8::from(self.adopted.is_some()));
@@ -67,7 +78,8 @@ impl Storable for StoredHeader {
             grace_period_ns: number_at!(u64, &bytes, 12),
             max_stored_bytes: number_at!(u64, &bytes, 20),
             condemned: number_at!(u64, &bytes, 28),
-            adopted: (bytes[36] == 1).then(|| array_at(&bytes, 37)),
+            used_pages: number_at!(u64, &bytes, 36),
+            adopted: (bytes[44] == 1).then(|| array_at(&bytes, 45)),
             ..first
         }
     }
@@ -85,11 +97,13 @@ mod tests {
             grace_period_ns: 4,
             max_stored_bytes: 5,
             condemned: 6,
+            used_pages: 8,
             adopted: Some([7; 32]),
         };
         let bytes = header.to_bytes();
         assert_eq!(bytes[..14], [2, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0, 4, 0]);
-        assert_eq!((bytes[20], bytes[28], bytes[36], bytes[37], bytes[68], bytes.len()), (5, 6, 1, 7, 7, 69));
+        assert_eq!((bytes[20], bytes[28], bytes[36], bytes[44], bytes[45], bytes[76]), (5, 6, 8, 1, 7, 7));
+        assert_eq!(bytes.len(), StoredHeader::BYTES);
         assert_eq!(StoredHeader::from_bytes(bytes), header);
         let done = StoredHeader { adopted: None, ..header };
         assert_eq!(StoredHeader::from_bytes(done.to_bytes()), done);
