@@ -19,7 +19,7 @@ const NODES: u64 = 2 << BUCKET_BITS;
 /// The node of the first bucket.
 const FIRST_BUCKET: u64 = 1 << BUCKET_BITS;
 /// Pages of 64 KiB of all nodes.
-const PAGES: u64 = NODES * Hash::BYTES as u64 >> 16;
+const PAGES: u64 = (NODES * Hash::BYTES as u64) >> 16;
 /// What stands for a node without modules.
 const EMPTY: StoredHash = [0; Hash::BYTES];
 

@@ -5,12 +5,12 @@
 //!
 //! What always holds:
 //! - a chunk's key is the SHA-256 of its bytes, and each chunk is kept once;
-//! - a chunk is kept as long as a sealed module or an open upload refers to it, and its slot is free afterwards;
+//! - a chunk is kept as long as a sealed module or an open upload refers to it, and its pages are free afterwards;
 //! - what is not sealed is visible to its uploader only; what is sealed never changes;
 //! - a sealed module stays as long as a holder retains it, and for the grace period and a day longer;
 //! - a sealed module was hashed and validated as a whole in this canister;
 //! - what is certified is what is sealed;
-//! - every slot is either used by one chunk or in the list of free slots.
+//! - every page is either one chunk's or in one free extent.
 
 pub mod access;
 mod accounts;

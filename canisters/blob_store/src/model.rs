@@ -342,8 +342,8 @@ impl Model {
 
     fn collect(&mut self) -> GarbageReport {
         let bytes_before: u64 = self.chunks().values().sum();
-        let mut report = GarbageReport::default();
-        report.uploads_removed = self.sweep(MAX_UPLOADS_PER_SLICE as usize) as u32;
+        let uploads_removed = self.sweep(MAX_UPLOADS_PER_SLICE as usize) as u32;
+        let mut report = GarbageReport { uploads_removed, ..GarbageReport::default() };
         report.more = self.uploads.values().any(|upload| upload.expires_at_ns <= self.now_ns);
         let leaving: Vec<_> = self.holders.iter().filter(|(_, leaving)| **leaving).map(|(holder, _)| *holder).collect();
         for holder in leaving {

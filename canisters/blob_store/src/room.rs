@@ -82,16 +82,16 @@ mod tests {
         let known = Rc::clone(&pages);
         let backing = Backing { bucket_pages: BUCKET_PAGES, pages: Box::new(move || known.get()) };
         let room = Room::new(memory(0), vec![memory(1), memory(2)], memory(3), backing);
-        // Two indexes need a bucket each; four slots fill one.
-        for (used, new_slots, buckets) in [(0, 0, 2), (0, 1, 3), (0, 4, 3), (0, 5, 4), (32, 4, 3), (33, 4, 4)] {
+        // Two indexes need a bucket each; four blocks fill one.
+        for (used, new_blocks, buckets) in [(0, 0, 2), (0, 1, 3), (0, 4, 3), (0, 5, 4), (32, 4, 3), (33, 4, 4)] {
             let grown = memory(1).size();
             assert_eq!(memory(1).grow(used - grown), grown as i64);
             let needed = 1 + buckets * BUCKET_PAGES;
             pages.set(needed - 1);
             let full = StorageFull { needed: needed * PAGE_BYTES, reason: String::new() };
-            assert_eq!(room.check(new_slots), Err(full));
+            assert_eq!(room.check(new_blocks), Err(full));
             pages.set(needed);
-            assert_eq!(room.check(new_slots), Ok(()));
+            assert_eq!(room.check(new_blocks), Ok(()));
         }
     }
 }

@@ -188,7 +188,7 @@ pub(crate) fn stored_module(sealed_by: Principal) -> StoredModule {
 }
 
 impl TestState {
-    /// Checks what always holds: references are counted right, no slot is lost or used twice, bytes are those of the
+    /// Checks what always holds: references are counted right, no page is lost or used twice, bytes are those of the
     /// hash.
     pub(crate) fn check_invariants(&self) {
         let uploads = self.sessions.records();

@@ -78,7 +78,7 @@ impl<'a> Survey<'a> {
         for payload in parser.parse_all(wasm) {
             let payload = payload?;
             if let Some((_, range)) = payload.as_section() {
-                budget.check(0, range.start as u64)?;
+                budget.check(0, range.start)?;
             }
             match validator.payload(&payload)? {
                 ValidPayload::Func(function, body) => {
