@@ -65,7 +65,8 @@ impl Depot {
             network.install_canister(id, wasms::load(name)?, arg, Some(admin));
             Ok(())
         };
-        install(blob_store_id, "blob_store", Encode!(&None::<BlobStoreArgs>)?)?;
+        let args = BlobStoreArgs { holders: Some(vec![catalog_id]), ..BlobStoreArgs::default() };
+        install(blob_store_id, "blob_store", Encode!(&Some(args))?)?;
         install(catalog_id, "catalog", Encode!(&CatalogArgs { blob_store, publishers: vec![] })?)?;
         let args = FactoryArgs { blob_store, catalog: Some(catalog_id), deployers: vec![] };
         install(factory_id, "factory", Encode!(&args)?)?;
@@ -132,6 +133,7 @@ impl Depot {
     pub fn set_path(&self, path: &str, module_hash: Hash) -> anyhow::Result<Hash> {
         let args = CommitArgs {
             branch: None,
+            create_branch: None,
             changes: vec![Change::Set { path: path.to_string(), module_hash }],
             message: format!("Set {path}"),
             author_name: None,

@@ -9,7 +9,16 @@ use crate::{
     usage::MethodUsage,
 };
 
-/// The branch that is meant when none is named.
+mod asking;
+mod changing;
+mod conversions;
+mod upkeep;
+
+pub use asking::*;
+pub use changing::*;
+pub use upkeep::*;
+
+/// The branch that is meant when none is named, until controllers name another one.
 pub const DEFAULT_BRANCH: &str = "main";
 
 /// Arguments of the installation and upgrade of the catalog.
@@ -36,13 +45,20 @@ pub enum Change {
         /// The path.
         path: String,
     },
+    /// Removes every path that names a module; it is no error when there is none.
+    RemoveModule {
+        /// The module.
+        module_hash: Hash,
+    },
 }
 
 /// Asks for a commit on a branch.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
 pub struct CommitArgs {
-    /// The branch; `main` when absent.
+    /// The branch; the default branch when absent.
     pub branch: Option<String>,
+    /// Whether a branch that does not exist is created, without anything in it; it is not when absent.
+    pub create_branch: Option<bool>,
     /// What to change; applied together or not at all.
     pub changes: Vec<Change>,
     /// Why, for people.
@@ -134,17 +150,40 @@ pub enum CommitError {
         /// The path.
         path: String,
     },
-    /// A folder would have too many entries.
+    /// Too many names of a folder would meet in one of its nodes.
     FolderFull {
         /// The folder; empty for the top.
         path: String,
-        /// Entries allowed.
+        /// Names of a node.
         max: u32,
     },
     /// The folders that the changes touch are too large together: make several commits.
     FoldersTooLarge {
-        /// Bytes of folders that one commit may change.
+        /// Names, in all nodes that have to be read, that one commit may change.
         max: u64,
+    },
+    /// Too many paths would change, all below removed folders counted: make several commits.
+    TooManyPaths {
+        /// Paths that one commit may change.
+        max: u32,
+    },
+    /// The branch is protected: only controllers change it.
+    ProtectedBranch {
+        /// The branch.
+        branch: String,
+    },
+    /// A backup is being read in.
+    Importing,
+    /// There are as many branches as there can be.
+    TooManyBranches {
+        /// Branches allowed.
+        max: u32,
+    },
+    /// The blob store does not let the catalog retain modules: its controllers have to call `add_holder` with the
+    /// catalog's id.
+    NotHolder {
+        /// The blob store.
+        blob_store: Principal,
     },
     /// The blob store has no sealed module of this hash.
     UnknownModule {
@@ -178,7 +217,7 @@ pub struct CallFailure {
 /// Asks what a path names.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
 pub struct FindArgs {
-    /// The branch; `main` when absent.
+    /// The branch; the default branch when absent.
     pub branch: Option<String>,
     /// The path.
     pub path: String,
@@ -229,6 +268,10 @@ pub struct BranchInfo {
     pub name: String,
     /// The commit it is at; absent when nothing was committed yet.
     pub head: Option<Hash>,
+    /// Whether only controllers move it, and never back.
+    pub protected: bool,
+    /// Whether it is meant when no branch is named.
+    pub default: bool,
 }
 
 /// Publishes a release: from then on the version always means this module.
@@ -275,6 +318,8 @@ pub enum PublishError {
         /// The caller.
         caller: Principal,
     },
+    /// A backup is being read in.
+    Importing,
     /// The package name breaks a rule.
     InvalidPackage(NameError),
     /// The version is not a semantic version.
@@ -305,6 +350,12 @@ pub enum PublishError {
     UnknownModule {
         /// The hash.
         module_hash: Hash,
+    },
+    /// The blob store does not let the catalog retain modules: its controllers have to call `add_holder` with the
+    /// catalog's id.
+    NotHolder {
+        /// The blob store.
+        blob_store: Principal,
     },
     /// The blob store could not be asked; try again.
     BlobStoreUnavailable(CallFailure),
@@ -383,7 +434,7 @@ pub enum CatalogSource {
     },
     /// What a path names now.
     Path {
-        /// The branch; `main` when absent.
+        /// The branch; the default branch when absent.
         branch: Option<String>,
         /// The path.
         path: String,
@@ -445,12 +496,18 @@ pub enum PublisherError {
 /// What the catalog holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
 pub struct CatalogStats {
-    /// Commits and tree nodes.
+    /// Commits and nodes of folders.
     pub objects: u64,
+    /// Commits.
+    pub commits: u64,
     /// Branches.
     pub branches: u64,
     /// Releases.
     pub releases: u64,
+    /// Modules that the blob store retains for the catalog.
+    pub modules: u64,
+    /// The number of the last event.
+    pub events: u64,
     /// Bytes of stable memory in use for all of it.
     pub stable_bytes: u64,
     /// What the update methods cost since the last upgrade: `main.rs` counts `performance_counter(1)` at the end of

@@ -11,7 +11,9 @@ pub mod chunk;
 pub mod factory;
 mod hash;
 pub mod limits;
+pub mod objects;
 pub mod path;
+pub mod proof;
 pub mod usage;
 #[cfg(feature = "wasm")]
 pub mod wasm;

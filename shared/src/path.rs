@@ -94,6 +94,11 @@ impl ModulePath {
         Ok(Self(segments.into_iter().map(str::to_string).collect()))
     }
 
+    /// Makes a path of segments that are known to be fine, such as names of branches.
+    pub fn of_segments(segments: Vec<String>) -> Self {
+        Self(segments)
+    }
+
     /// Returns the segments, at least one.
     pub fn segments(&self) -> &[String] {
         &self.0

@@ -1,107 +1,224 @@
-//! Asking the blob store about modules.
+//! The modules that the blob store retains for the catalog.
+//!
+//! A module is named only while the blob store retains it. `modules` holds all that it is known to retain; garbage
+//! collection moves those that nothing names any more to `leaving` before it tells the blob store, so that a change
+//! which names one of them again, even while the blob store is being told, retains it anew.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    task::Poll,
-};
+use std::cell::RefCell;
 
 use candid::Principal;
-use depot_types::{Hash, catalog::CallFailure};
+use depot_types::{
+    Hash,
+    catalog::{CallFailure, ModuleError, RetainModulesArgs, RetainModulesError, RetainStatus},
+};
+use ic_stable_structures::Memory;
 
-use crate::{limits::MAX_CONCURRENT_MODULE_CHECKS, runtime::Runtime};
+use crate::{
+    access::check_controller,
+    limits::{MAX_MODULES_PER_CALL, MAX_RETAIN_ROUNDS},
+    runtime::{BlobStoreFailure, Runtime},
+    state::State,
+    stored::StoredHash,
+};
 
-/// Why modules cannot be named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotSealed {
-    /// The blob store has no sealed module of this hash.
-    UnknownModule(Hash),
-    /// The blob store could not be asked.
-    Unavailable(CallFailure),
+/// Lets the blob store retain modules, as far as it is not known to. After that, none of them is unknown, and nothing
+/// is awaited before the state is looked at next.
+///
+/// # Errors
+/// [`ModuleError`]; what was retained by then stays known to be, and garbage collection releases it.
+pub(crate) async fn retain<M: Memory>(
+    state: &RefCell<State<M>>,
+    runtime: &impl Runtime,
+    modules: impl IntoIterator<Item = Hash> + Clone,
+) -> Result<(), ModuleError> {
+    let mut unknown = state.borrow().unknown_modules(modules.clone());
+    for _ in 0..=MAX_RETAIN_ROUNDS {
+        let blob_store = state.borrow().blob_store();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for part in unknown.chunks(MAX_MODULES_PER_CALL) {
+            let missing = ask(runtime, blob_store, part).await?;
+            let mut state = state.borrow_mut();
+            for module in part.iter().filter(|module| !missing.contains(module)) {
+                state.record_retained(module);
+            }
+            if let Some(module_hash) = part.iter().find(|module| missing.contains(module)) {
+                return Err(ModuleError::UnknownModule { module_hash: *module_hash });
+            }
+        }
+        // Others may have let go of some of them while the rest was asked for.
+        unknown = state.borrow().leaving_modules(modules.clone());
+    }
+    let message = "modules are being released as often as they are retained; try again".to_string();
+    Err(ModuleError::BlobStoreUnavailable(CallFailure { method: "retain".to_string(), reject_code: 0, message }))
 }
 
-/// Checks that all modules given are sealed in the blob store, a group of calls at a time.
+async fn ask(runtime: &impl Runtime, blob_store: Principal, modules: &[Hash]) -> Result<Vec<Hash>, ModuleError> {
+    runtime.retain(blob_store, modules).await.map_err(|failure| module_error(failure, blob_store))
+}
+
+pub(crate) fn module_error(failure: BlobStoreFailure, blob_store: Principal) -> ModuleError {
+    match failure {
+        BlobStoreFailure::NotHolder => ModuleError::NotHolder { blob_store },
+        BlobStoreFailure::Unavailable(failure) => ModuleError::BlobStoreUnavailable(failure),
+    }
+}
+
+/// Asks the blob store to retain the next modules of all that the catalog names, as is needed after a backup was read
+/// in, after an upgrade from the layout that did not retain them, and for another blob store.
 ///
-/// Each call that was made is waited for, also when another one of its group has failed. The first module that is not
-/// sealed, in the order given, is the one reported.
-pub(crate) async fn check_sealed(
+/// # Errors
+/// [`RetainModulesError`]; a further call goes on where this one ended.
+pub async fn retain_modules<M: Memory>(
+    state: &RefCell<State<M>>,
     runtime: &impl Runtime,
-    blob_store: Principal,
-    modules: &[Hash],
-) -> Result<(), NotSealed> {
-    for group in modules.chunks(MAX_CONCURRENT_MODULE_CHECKS) {
-        let answers = all(group.iter().map(|module| runtime.is_sealed(blob_store, *module))).await;
-        for (module, answer) in group.iter().zip(answers) {
-            if !answer.map_err(NotSealed::Unavailable)? {
-                return Err(NotSealed::UnknownModule(*module));
-            }
+    caller: Principal,
+    args: RetainModulesArgs,
+) -> Result<RetainStatus, RetainModulesError> {
+    check_controller(runtime, caller).map_err(RetainModulesError::Denied)?;
+    if args.restart == Some(true) {
+        state.borrow_mut().update_settings(|settings| settings.retain_from = Some([0; 32]));
+    }
+    let (blob_store, from, modules) = {
+        let state = state.borrow();
+        let Some(from) = state.installed().retain_from else {
+            return Ok(RetainStatus { finished: true, missing: vec![] });
+        };
+        let modules: Vec<Hash> =
+            state.modules.range(from..).take(MAX_MODULES_PER_CALL).map(|entry| Hash::new(*entry.key())).collect();
+        (state.blob_store(), from, modules)
+    };
+    let missing = if modules.is_empty() {
+        vec![]
+    } else {
+        ask(runtime, blob_store, &modules).await.map_err(RetainModulesError::BlobStore)?
+    };
+    let mut state = state.borrow_mut();
+    for module in &modules {
+        // Whoever names a missing one again has it asked for again.
+        match missing.contains(module) {
+            true => _ = state.leaving.insert(*module.as_bytes(), ()),
+            false => _ = state.leaving.remove(module.as_bytes()),
         }
     }
-    Ok(())
+    let next = modules.last().filter(|_| modules.len() == MAX_MODULES_PER_CALL).and_then(successor);
+    // Another call may have gone further meanwhile, or another blob store been named.
+    if state.installed().retain_from == Some(from) && state.blob_store() == blob_store {
+        state.update_settings(|settings| settings.retain_from = next);
+    }
+    Ok(RetainStatus { finished: state.installed().retain_from.is_none(), missing })
 }
 
-/// A future, or what it came to.
-enum Slot<F: Future> {
-    Waiting(Pin<Box<F>>),
-    Done(F::Output),
-}
-
-/// Runs futures concurrently and returns what they come to, in their order.
-async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut slots: Vec<Slot<F>> = futures.map(|future| Slot::Waiting(Box::pin(future))).collect();
-    poll_fn(|context| {
-        let mut is_waiting = false;
-        for slot in &mut slots {
-            if let Slot::Waiting(future) = slot {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(output) => *slot = Slot::Done(output),
-                    Poll::Pending => is_waiting = true,
-                }
-            }
+/// Returns the next greater hash.
+fn successor(hash: &Hash) -> Option<StoredHash> {
+    let mut bytes = *hash.as_bytes();
+    for byte in bytes.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(bytes);
         }
-        if is_waiting { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    let output = |slot| match slot {
-        Slot::Done(output) => Some(output),
-        Slot::Waiting(_) => None,
-    };
-    slots.into_iter().filter_map(output).collect()
+    }
+    None
+}
+
+impl<M: Memory> State<M> {
+    /// Records that the blob store retains a module.
+    fn record_retained(&mut self, module: &Hash) {
+        self.leaving.remove(module.as_bytes());
+        self.modules.insert(*module.as_bytes(), ());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_fixtures::{BLOB_STORE, ScriptedRuntime, block_on, module, unavailable};
+    use crate::{
+        lifecycle,
+        test_fixtures::{ALICE, BLOB_STORE, CONTROLLER, Fixture, args, block_on, module, principal, set, unavailable},
+    };
 
-    #[test]
-    fn should_ask_in_bounded_groups() {
-        let modules: Vec<Hash> = (0..2 * MAX_CONCURRENT_MODULE_CHECKS as u64 + 1).map(module).collect();
-        let runtime = ScriptedRuntime::default();
-        assert_eq!(block_on(check_sealed(&runtime, BLOB_STORE, &modules)), Ok(()));
-        assert_eq!(runtime.asked(), modules);
-        assert_eq!(runtime.most_open_calls(), MAX_CONCURRENT_MODULE_CHECKS);
+    fn retained(fixture: &Fixture, modules: &[Hash]) -> Result<(), ModuleError> {
+        block_on(retain(&fixture.state, &fixture.runtime, modules.iter().copied()))
     }
 
     #[test]
-    fn should_ask_nothing_about_nothing() {
-        let runtime = ScriptedRuntime::default();
-        assert_eq!(block_on(check_sealed(&runtime, BLOB_STORE, &[])), Ok(()));
-        assert_eq!(runtime.asked(), []);
+    fn should_ask_in_bounded_calls() {
+        let modules: Vec<Hash> = (0..2 * MAX_MODULES_PER_CALL as u64 + 1).map(module).collect();
+        let fixture = Fixture::new();
+        assert_eq!(retained(&fixture, &modules), Ok(()));
+        let mut asked = fixture.runtime.asked();
+        assert_eq!(fixture.runtime.largest_call(), MAX_MODULES_PER_CALL);
+        asked.sort();
+        let mut expected = modules.clone();
+        expected.sort();
+        assert_eq!(asked, expected);
+        assert_eq!(retained(&fixture, &modules), Ok(()));
+        assert_eq!(fixture.runtime.asked().len(), expected.len(), "what is known is not asked about again");
     }
 
     #[test]
-    fn should_report_the_first_module_that_fails_and_ask_no_further() {
-        let modules: Vec<Hash> = (0..MAX_CONCURRENT_MODULE_CHECKS as u64 + 1).map(module).collect();
-        let runtime = ScriptedRuntime::default();
-        runtime.answer(modules[5], Err(unavailable()));
-        runtime.answer(modules[3], Ok(false));
-        let expected = Err(NotSealed::UnknownModule(modules[3]));
-        assert_eq!(block_on(check_sealed(&runtime, BLOB_STORE, &modules)), expected);
-        assert_eq!(runtime.asked(), modules[..MAX_CONCURRENT_MODULE_CHECKS]);
+    fn should_report_what_is_missing_and_who_does_not_let_it() {
+        let fixture = Fixture::new();
+        fixture.runtime.answer(module(1), Ok(false));
+        let missing = ModuleError::UnknownModule { module_hash: module(1) };
+        assert_eq!(retained(&fixture, &[module(1), module(2)]), Err(missing));
+        assert_eq!(fixture.state.borrow().unknown_modules([module(1), module(2)]), [module(1)]);
+        fixture.runtime.answer(module(3), Err(unavailable()));
+        assert_eq!(retained(&fixture, &[module(3)]), Err(ModuleError::BlobStoreUnavailable(unavailable())));
+        fixture.runtime.set_holder(false);
+        assert_eq!(retained(&fixture, &[module(4)]), Err(ModuleError::NotHolder { blob_store: BLOB_STORE }));
+    }
 
-        runtime.answer(modules[3], Ok(true));
-        let expected = Err(NotSealed::Unavailable(unavailable()));
-        assert_eq!(block_on(check_sealed(&runtime, BLOB_STORE, &modules)), expected);
+    #[test]
+    fn should_give_up_on_modules_that_leave_again_and_again() {
+        let fixture = Fixture::new();
+        let modules: Vec<Hash> = (0..MAX_MODULES_PER_CALL as u64 + 1).map(module).collect();
+        fixture.runtime.always_leave(modules.clone(), std::rc::Rc::clone(&fixture.state));
+        let refused = retained(&fixture, &modules);
+        assert!(matches!(refused, Err(ModuleError::BlobStoreUnavailable(_))), "{refused:?}");
+        assert!(fixture.runtime.asked().len() > modules.len());
+    }
+
+    #[test]
+    fn should_retain_everything_anew_for_another_blob_store() {
+        let fixture = Fixture::new();
+        let count = 2 * MAX_MODULES_PER_CALL as u64 + 5;
+        for number in 0..count {
+            fixture.commit(&[set("a", number)]).unwrap();
+        }
+        let other = depot_types::catalog::CatalogArgs { blob_store: Some(principal(77)), ..args() };
+        lifecycle::upgrade(&mut fixture.state.borrow_mut(), other).unwrap();
+        fixture.runtime.set_blob_store(principal(77));
+        assert_eq!(fixture.state.borrow().unknown_modules([module(1)]), [module(1)]);
+        fixture.runtime.answer(module(7), Ok(false));
+        let call =
+            |caller| block_on(retain_modules(&fixture.state, &fixture.runtime, caller, RetainModulesArgs::default()));
+        assert!(matches!(call(ALICE), Err(RetainModulesError::Denied(_))));
+        let before = fixture.runtime.asked().len();
+        let mut missing = vec![];
+        for finished in [false, false, true] {
+            let status = call(CONTROLLER).unwrap();
+            assert_eq!(status.finished, finished);
+            missing.extend(status.missing);
+        }
+        assert_eq!(missing, [module(7)]);
+        assert_eq!(fixture.runtime.asked().len() - before, count as usize);
+        assert_eq!(fixture.state.borrow().unknown_modules([module(1)]), []);
+        assert_eq!(fixture.state.borrow().unknown_modules([module(7)]), [module(7)]);
+        assert_eq!(call(CONTROLLER).unwrap(), RetainStatus { finished: true, missing: vec![] });
+        let again = RetainModulesArgs { restart: Some(true) };
+        let status = block_on(retain_modules(&fixture.state, &fixture.runtime, CONTROLLER, again)).unwrap();
+        assert!(!status.finished);
+    }
+
+    #[test]
+    fn should_find_the_next_hash() {
+        assert_eq!(successor(&Hash::new([0xff; 32])), None);
+        let mut bytes = [0; 32];
+        bytes[31] = 0xff;
+        let mut next = [0; 32];
+        next[30] = 1;
+        assert_eq!(successor(&Hash::new(bytes)), Some(next));
     }
 }

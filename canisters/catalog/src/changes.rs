@@ -9,28 +9,45 @@ use depot_types::{
     path::ModulePath,
 };
 
-use crate::text::excerpt;
+use crate::{
+    text::excerpt,
+    trees::{PathChange, Target},
+};
 
-/// What becomes of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PathChange {
-    pub(crate) path: ModulePath,
-    /// The module that the path names from now on; none when the path, or all below it, goes away.
-    pub(crate) module: Option<Hash>,
+/// The changes of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// By path, in the order of paths, in which no change lies below another one.
+    pub(crate) paths: Vec<PathChange>,
+    /// Modules to be removed from all paths that name them.
+    pub(crate) removed_modules: BTreeSet<Hash>,
 }
 
-/// Reads changes into the order of their paths, in which no change lies below another one.
-pub(crate) fn read_changes(changes: &[Change]) -> Result<Vec<PathChange>, CommitError> {
+/// Reads changes.
+pub(crate) fn read_changes(changes: &[Change]) -> Result<Changes, CommitError> {
     if changes.is_empty() {
         return Err(CommitError::NoChanges);
     }
     if changes.len() > MAX_CHANGES_PER_COMMIT {
         return Err(CommitError::TooManyChanges { count: changes.len() as u32, max: MAX_CHANGES_PER_COMMIT as u32 });
     }
-    let mut read = changes.iter().map(read_change).collect::<Result<Vec<_>, _>>()?;
-    read.sort_by(|one, other| one.path.cmp(&other.path));
+    let mut read = Changes::default();
+    for change in changes {
+        let (path, target) = match change {
+            Change::Set { path, module_hash } => (path, Target::Set(*module_hash)),
+            Change::Remove { path } => (path, Target::Remove),
+            Change::RemoveModule { module_hash } => {
+                read.removed_modules.insert(*module_hash);
+                continue;
+            }
+        };
+        let path = ModulePath::parse(path)
+            .map_err(|reason| CommitError::InvalidPath { path: excerpt(path, MAX_PATH_BYTES), reason })?;
+        read.paths.push(PathChange { path, target });
+    }
+    read.paths.sort_by(|one, other| one.path.cmp(&other.path));
     // Paths are ordered by segments, so what lies below a path follows it directly.
-    for pair in read.windows(2) {
+    for pair in read.paths.windows(2) {
         if let [first, second] = pair
             && second.path.segments().starts_with(first.path.segments())
         {
@@ -43,19 +60,21 @@ pub(crate) fn read_changes(changes: &[Change]) -> Result<Vec<PathChange>, Commit
     Ok(read)
 }
 
-/// Returns the modules that changes name, each once.
-pub(crate) fn modules_of(changes: &[PathChange]) -> BTreeSet<Hash> {
-    changes.iter().filter_map(|change| change.module).collect()
-}
+impl Changes {
+    /// Returns the modules that the changes name, each once.
+    pub(crate) fn modules(&self) -> BTreeSet<Hash> {
+        self.paths
+            .iter()
+            .filter_map(|change| match change.target {
+                Target::Set(hash) => Some(hash),
+                Target::Remove | Target::Put(_) => None,
+            })
+            .collect()
+    }
 
-fn read_change(change: &Change) -> Result<PathChange, CommitError> {
-    let (text, module) = match change {
-        Change::Set { path, module_hash } => (path, Some(*module_hash)),
-        Change::Remove { path } => (path, None),
-    };
-    match ModulePath::parse(text) {
-        Ok(path) => Ok(PathChange { path, module }),
-        Err(reason) => Err(CommitError::InvalidPath { path: excerpt(text, MAX_PATH_BYTES), reason }),
+    /// Tells whether a change concerns a path: this one, or one that it lies below.
+    pub(crate) fn concern(&self, path: &[String]) -> bool {
+        self.paths.iter().any(|change| path.starts_with(change.path.segments()))
     }
 }
 
@@ -69,12 +88,12 @@ mod tests {
     #[test]
     fn should_order_changes_by_segments() {
         let changes = read_changes(&[set("/a.b", 1), remove("b//c/"), set("a/c", 2)]).unwrap();
-        let read: Vec<(String, Option<Hash>)> =
-            changes.iter().map(|change| (change.path.to_string(), change.module)).collect();
+        let read: Vec<(String, Target)> =
+            changes.paths.iter().map(|change| (change.path.to_string(), change.target)).collect();
         // Bytewise `a.b` comes before `a/c`, but `a` comes before `a.b`.
-        let expected = [("a/c", Some(module(2))), ("a.b", Some(module(1))), ("b/c", None)];
-        assert_eq!(read, expected.map(|(path, module)| (path.to_string(), module)));
-        assert_eq!(modules_of(&changes), BTreeSet::from([module(1), module(2)]));
+        let expected = [("a/c", Target::Set(module(2))), ("a.b", Target::Set(module(1))), ("b/c", Target::Remove)];
+        assert_eq!(read, expected.map(|(path, target)| (path.to_string(), target)));
+        assert_eq!(changes.modules(), BTreeSet::from([module(1), module(2)]));
     }
 
     #[test]
@@ -95,7 +114,7 @@ mod tests {
     fn should_hold_the_number_of_changes_at_and_one_past() {
         assert_eq!(read_changes(&[]), Err(CommitError::NoChanges));
         let mut changes: Vec<Change> = (0..MAX_CHANGES_PER_COMMIT).map(|number| set(&number.to_string(), 1)).collect();
-        assert_eq!(read_changes(&changes).unwrap().len(), MAX_CHANGES_PER_COMMIT);
+        assert_eq!(read_changes(&changes).unwrap().paths.len(), MAX_CHANGES_PER_COMMIT);
         changes.push(set("one more", 1));
         let expected = CommitError::TooManyChanges { count: 101, max: 100 };
         assert_eq!(read_changes(&changes), Err(expected));

@@ -1,18 +1,14 @@
 //! Finding what a path names.
 
 use depot_types::{
-    Hash,
-    catalog::{DEFAULT_BRANCH, FindArgs, FindError, Found},
+    catalog::{FindArgs, FindError, Found},
     limits::{MAX_BRANCH_NAME_BYTES, MAX_PATH_BYTES},
+    objects::Entry,
     path::ModulePath,
 };
 use ic_stable_structures::Memory;
 
-use crate::{
-    objects::{Entry, Tree},
-    state::State,
-    text::excerpt,
-};
+use crate::{state::State, text::excerpt};
 
 impl<M: Memory> State<M> {
     /// Finds the module that a path of a branch names.
@@ -20,30 +16,19 @@ impl<M: Memory> State<M> {
     /// # Errors
     /// [`FindError`] says why the path names nothing.
     pub fn find(&self, args: &FindArgs) -> Result<Found, FindError> {
-        let branch = args.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
+        let branch = args.branch.clone().unwrap_or_else(|| self.default_branch());
         let head = self
-            .head(branch)
-            .ok_or_else(|| FindError::UnknownBranch { branch: excerpt(branch, MAX_BRANCH_NAME_BYTES) })?;
+            .head(&branch)
+            .ok_or_else(|| FindError::UnknownBranch { branch: excerpt(&branch, MAX_BRANCH_NAME_BYTES) })?;
         let path = ModulePath::parse(&args.path)
             .map_err(|reason| FindError::InvalidPath { path: excerpt(&args.path, MAX_PATH_BYTES), reason })?;
         let text = path.to_string();
         let Some(commit) = head else { return Err(FindError::NotFound { path: text }) };
-        match self.entry_at(self.tree_of(&commit), &path) {
+        match self.entry(self.place_of(&commit).tree, path.segments()) {
             Some(Entry::Module(module_hash)) => Ok(Found { path: text, module_hash, commit }),
             Some(Entry::Folder(_)) => Err(FindError::IsFolder { path: text }),
             None => Err(FindError::NotFound { path: text }),
         }
-    }
-
-    fn entry_at(&self, root: Hash, path: &ModulePath) -> Option<Entry> {
-        path.segments().iter().try_fold(Entry::Folder(root), |entry, segment| match entry {
-            Entry::Folder(id) => self.folder(&id).get(segment),
-            Entry::Module(_) => None,
-        })
-    }
-
-    fn folder(&self, id: &Hash) -> Tree {
-        Tree::decode(&self.stored_object(id)).expect("BUG: a stored folder cannot be read")
     }
 }
 

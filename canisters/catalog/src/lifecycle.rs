@@ -9,7 +9,7 @@ use ic_stable_structures::Memory;
 use crate::{
     publishers::check_new_publishers,
     state::State,
-    stored::{Record, StoredConfig},
+    stored::{Record, StoredConfig, StoredSettings},
 };
 
 /// Why the canister cannot be installed or upgraded with the arguments given.
@@ -66,11 +66,15 @@ pub fn upgrade<M: Memory>(state: &mut State<M>, args: CatalogArgs) -> Result<(),
         if blob_store == Principal::anonymous() || blob_store == Principal::management_canister() {
             return Err(InvalidArgs::InvalidBlobStore(blob_store));
         }
-        let config = StoredConfig::Installed { blob_store };
-        if state.config.get().0 != config {
-            // What one blob store has sealed another may not have.
-            state.modules.clear_new();
-            state.config.set(Record(config));
+        if state.config.get().0 == StoredConfig::Uninitialized {
+            let settings = StoredSettings { blob_store, default_branch: None, retain_from: None, collections: 0 };
+            state.config.set(Record(StoredConfig::Installed(settings)));
+        } else if state.blob_store() != blob_store {
+            state.update_settings(|settings| {
+                settings.blob_store = blob_store;
+                // What one blob store retains another may not have.
+                settings.retain_from = Some([0; 32]);
+            });
         }
     }
     for publisher in publishers {

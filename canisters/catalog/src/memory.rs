@@ -23,10 +23,42 @@ pub const BRANCHES_MEMORY_ID: MemoryId = MemoryId::new(3);
 pub const PACKAGES_MEMORY_ID: MemoryId = MemoryId::new(4);
 /// Package and version, in semver order → release. Entries are never changed.
 pub const RELEASES_MEMORY_ID: MemoryId = MemoryId::new(5);
-/// The hashes of all modules that a commit or a release ever named; each was sealed in the blob store by then.
+/// The hashes of the modules that the blob store retains for the catalog: all that a commit or release names.
 pub const MODULES_MEMORY_ID: MemoryId = MemoryId::new(6);
 /// The principals that may commit and publish, besides controllers.
 pub const PUBLISHERS_MEMORY_ID: MemoryId = MemoryId::new(7);
+/// Number of a commit, in the order in which they came → its place in the history. From layout 2 on.
+pub const COMMITS_MEMORY_ID: MemoryId = MemoryId::new(8);
+/// Commit id → number. From layout 2 on.
+pub const COMMIT_NUMBERS_MEMORY_ID: MemoryId = MemoryId::new(9);
+/// Line and position → number of the commit. From layout 2 on.
+pub const LINES_MEMORY_ID: MemoryId = MemoryId::new(10);
+/// Line → where it starts. From layout 2 on.
+pub const LINE_STARTS_MEMORY_ID: MemoryId = MemoryId::new(11);
+/// Line and position of each merge → number of the commit merged. From layout 2 on.
+pub const MERGES_MEMORY_ID: MemoryId = MemoryId::new(12);
+/// Path, line and position → what the path stands for since. From layout 2 on.
+pub const PATH_CHANGES_MEMORY_ID: MemoryId = MemoryId::new(13);
+/// Path, module, line and position → nothing: where a module first came to a path. From layout 2 on.
+pub const PATH_FIRSTS_MEMORY_ID: MemoryId = MemoryId::new(14);
+/// Module and path → nothing: the paths that ever named a module. From layout 2 on.
+pub const MODULE_PATHS_MEMORY_ID: MemoryId = MemoryId::new(15);
+/// Number → event. From layout 2 on.
+pub const EVENTS_MEMORY_ID: MemoryId = MemoryId::new(16);
+/// The collection of garbage that is going on. Cell. From layout 2 on.
+pub const COLLECTION_MEMORY_ID: MemoryId = MemoryId::new(17);
+/// What the collection of garbage has found to be reachable. From layout 2 on.
+pub const MARKS_MEMORY_ID: MemoryId = MemoryId::new(18);
+/// Modules that the blob store is to let go of. From layout 2 on.
+pub const LEAVING_MEMORY_ID: MemoryId = MemoryId::new(19);
+/// Objects that the collection of garbage still has to look at. From layout 2 on.
+pub const WAITING_MEMORY_ID: MemoryId = MemoryId::new(20);
+/// A backup that is being read in. Cell. From layout 2 on.
+pub const IMPORT_MEMORY_ID: MemoryId = MemoryId::new(21);
+/// The tops of the folders that are certified. Cell. From layout 2 on.
+pub const CERTIFIED_MEMORY_ID: MemoryId = MemoryId::new(22);
+/// Nodes of the folders that are certified: id → bytes. From layout 2 on.
+pub const CERTIFIED_NODES_MEMORY_ID: MemoryId = MemoryId::new(23);
 
 /// Pages of 64 KiB by which a memory grows: 4 MiB, of which the manager can hand out 128 GiB.
 const BUCKET_PAGES: u16 = 64;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candid::Principal;
 use depot_types::{
     Hash,
-    catalog::{PublishArgs, PublishError, ReleaseInfo},
+    catalog::{EventKind, PublishArgs, PublishError, ReleaseInfo},
     limits::{MAX_DESCRIPTION_BYTES, MAX_SOURCE_BYTES, MAX_VERSION_BYTES},
     path::check_package_name,
 };
@@ -13,7 +13,8 @@ use ic_stable_structures::Memory;
 use semver::Version;
 
 use crate::{
-    blob_store::{NotSealed, check_sealed},
+    blob_store::retain,
+    events::Actor,
     limits::MAX_VERSIONS_PER_PACKAGE,
     publishers::{Refusal, check_publisher},
     releases::{parse_version, release_info},
@@ -40,14 +41,10 @@ pub async fn publish<M: Memory, R: Runtime>(
 ) -> Result<ReleaseInfo, PublishError> {
     check_publisher(&state.borrow(), runtime, caller)?;
     let version = check_args(&args)?;
-    let (blob_store, unknown) = {
-        let state = state.borrow();
-        state.check_free(&args.package, &version)?;
-        (state.blob_store(), state.unknown_modules([args.module_hash]))
-    };
-    check_sealed(runtime, blob_store, &unknown).await?;
+    state.borrow().check_free(&args.package, &version)?;
+    retain(state, runtime, [args.module_hash]).await?;
     check_publisher(&state.borrow(), runtime, caller)?;
-    state.borrow_mut().store_release(args, &version, caller, runtime.now_ns())
+    state.borrow_mut().store_release(args, &version, Actor { caller, now_ns: runtime.now_ns() })
 }
 
 fn check_args(args: &PublishArgs) -> Result<Version, PublishError> {
@@ -73,7 +70,7 @@ impl<M: Memory> State<M> {
         Ok(())
     }
 
-    fn version_count(&self, package: &str) -> u32 {
+    pub(crate) fn version_count(&self, package: &str) -> u32 {
         self.packages.get(&package.to_string()).map_or(0, |Record(package)| package.versions)
     }
 
@@ -81,10 +78,10 @@ impl<M: Memory> State<M> {
         &mut self,
         args: PublishArgs,
         version: &Version,
-        publisher: Principal,
-        published_at_ns: u64,
+        actor: Actor,
     ) -> Result<ReleaseInfo, PublishError> {
         self.check_free(&args.package, version)?;
+        let Actor { caller: publisher, now_ns: published_at_ns } = actor;
         let PublishArgs { package, version: _, module_hash, description, source } = args;
         let release = StoredRelease {
             version: version.to_string(),
@@ -94,11 +91,21 @@ impl<M: Memory> State<M> {
             publisher,
             published_at_ns,
         };
+        let release = self.add_release(package, version, release);
+        let ReleaseInfo { package, version, .. } = release.clone();
+        self.log(actor, EventKind::ReleasePublished { package, version, module_hash });
+        Ok(release)
+    }
+
+    /// Stores a release that is new.
+    pub(crate) fn add_release(&mut self, package: String, version: &Version, release: StoredRelease) -> ReleaseInfo {
         let versions = self.version_count(&package) + 1;
         self.packages.insert(package.clone(), Record(StoredPackage { versions }));
         self.releases.insert(release_key(&package, version), Record(release.clone()));
-        self.modules.insert(*module_hash.as_bytes(), ());
-        Ok(release_info(package, release))
+        self.keep_module(&Hash::new(release.module_hash));
+        let release = release_info(package, release);
+        self.certify_release(&release);
+        release
     }
 }
 
@@ -107,15 +114,7 @@ impl From<Refusal> for PublishError {
         match refusal {
             Refusal::Anonymous => Self::AnonymousCaller,
             Refusal::NotAllowed(caller) => Self::NotAllowed { caller },
-        }
-    }
-}
-
-impl From<NotSealed> for PublishError {
-    fn from(not_sealed: NotSealed) -> Self {
-        match not_sealed {
-            NotSealed::UnknownModule(module_hash) => Self::UnknownModule { module_hash },
-            NotSealed::Unavailable(failure) => Self::BlobStoreUnavailable(failure),
+            Refusal::Importing => Self::Importing,
         }
     }
 }
@@ -251,7 +250,7 @@ mod tests {
     #[test]
     fn should_notice_a_release_that_was_published_during_the_call() {
         let fixture = Fixture::new();
-        let other = Fixture { state: Rc::clone(&fixture.state), ..Fixture::new() };
+        let other = fixture.twin();
         fixture.runtime.during_next_call(move || _ = other.publish("p", "1.0.0", 2).unwrap());
         let refused = fixture.publish("p", "1.0.0", 1);
         assert_eq!(refused, Err(PublishError::AlreadyPublished { module_hash: module(2) }));

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use candid::Principal;
-use depot_types::catalog::PublisherError;
+use depot_types::catalog::{EventKind, PublisherError};
 use ic_stable_structures::Memory;
 
-use crate::{lifecycle::InvalidArgs, limits::MAX_PUBLISHERS, runtime::Runtime, state::State};
+use crate::{events::Actor, lifecycle::InvalidArgs, limits::MAX_PUBLISHERS, runtime::Runtime, state::State};
 
 /// Why a caller may neither commit nor publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(crate) enum Refusal {
     Anonymous,
     /// The caller is neither a controller nor a publisher.
     NotAllowed(Principal),
+    /// A backup is being read in.
+    Importing,
 }
 
 /// Checks that a caller may commit and publish now.
@@ -25,6 +27,8 @@ pub(crate) fn check_publisher<M: Memory>(
 ) -> Result<(), Refusal> {
     if caller == Principal::anonymous() {
         Err(Refusal::Anonymous)
+    } else if state.import_position().is_some() {
+        Err(Refusal::Importing)
     } else if state.publishers.contains_key(&caller) || runtime.is_controller(&caller) {
         Ok(())
     } else {
@@ -69,7 +73,9 @@ pub fn add_publisher<M: Memory>(
     if !state.publishers.contains_key(&publisher) && state.publishers.len() >= MAX_PUBLISHERS {
         return Err(PublisherError::TooManyPublishers { max: MAX_PUBLISHERS as u32 });
     }
-    state.publishers.insert(publisher, ());
+    if state.publishers.insert(publisher, ()).is_none() {
+        state.log(Actor { caller, now_ns: runtime.now_ns() }, EventKind::PublisherAdded { publisher });
+    }
     Ok(())
 }
 
@@ -84,7 +90,9 @@ pub fn remove_publisher<M: Memory>(
     publisher: Principal,
 ) -> Result<(), PublisherError> {
     check_controller(runtime, caller)?;
-    state.publishers.remove(&publisher);
+    if state.publishers.remove(&publisher).is_some() {
+        state.log(Actor { caller, now_ns: runtime.now_ns() }, EventKind::PublisherRemoved { publisher });
+    }
     Ok(())
 }
 

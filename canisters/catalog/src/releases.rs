@@ -138,6 +138,13 @@ pub(crate) fn release_info(package: String, release: StoredRelease) -> ReleaseIn
     ReleaseInfo { package, version, module_hash, description, source, publisher, published_at_ns }
 }
 
+/// Returns a release as it is stored, and its package.
+pub(crate) fn stored_release(release: ReleaseInfo) -> (String, StoredRelease) {
+    let ReleaseInfo { package, version, module_hash, description, source, publisher, published_at_ns } = release;
+    let module_hash = *module_hash.as_bytes();
+    (package, StoredRelease { version, module_hash, description, source, publisher, published_at_ns })
+}
+
 fn summary(release: StoredRelease) -> VersionSummary {
     let StoredRelease { version, module_hash, published_at_ns, .. } = release;
     VersionSummary { version, module_hash: Hash::new(module_hash), published_at_ns }

@@ -2,8 +2,12 @@
 
 use std::future::Future;
 
-use candid::{CandidType, Principal};
-use depot_types::{Hash, catalog::CallFailure};
+use candid::{CandidType, Principal, utils::ArgumentEncoder};
+use depot_types::{
+    Hash,
+    blob_store::{RetainError, RetainOk},
+    catalog::CallFailure,
+};
 use ic_cdk::call::{Call, CallFailed};
 use serde::Deserialize;
 
@@ -17,25 +21,42 @@ pub trait Runtime {
     /// Returns the time in nanoseconds since 1970.
     fn now_ns(&self) -> u64;
 
-    /// Asks the blob store whether a module is sealed in it.
+    /// Returns how many instructions this message has used, without the callbacks before.
+    fn instructions(&self) -> u64;
+
+    /// Asks the blob store to retain modules for the catalog, at most
+    /// [`MAX_MODULES_PER_CALL`](crate::limits::MAX_MODULES_PER_CALL); returns those that are not sealed in it.
     ///
     /// # Errors
-    /// [`CallFailure`] when there is no answer; asking again does no harm.
-    fn is_sealed(&self, blob_store: Principal, module_hash: Hash) -> impl Future<Output = Result<bool, CallFailure>>;
+    /// [`BlobStoreFailure`]; asking again does no harm.
+    fn retain(
+        &self,
+        blob_store: Principal,
+        modules: &[Hash],
+    ) -> impl Future<Output = Result<Vec<Hash>, BlobStoreFailure>>;
+
+    /// Lets the blob store let go of modules, as many as it retains in one call.
+    ///
+    /// # Errors
+    /// [`BlobStoreFailure`]; asking again does no harm.
+    fn release(&self, blob_store: Principal, modules: &[Hash]) -> impl Future<Output = Result<(), BlobStoreFailure>>;
+}
+
+/// Why the blob store does not do what it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobStoreFailure {
+    /// The catalog is none of its holders.
+    NotHolder,
+    /// It could not be asked, or does not understand.
+    Unavailable(CallFailure),
 }
 
 /// The Internet Computer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IcRuntime;
 
-/// The method of the blob store that is called.
-const MODULE_INFO: &str = "module_info";
-
-/// The part of the blob store's `ModuleInfo` that matters here; the other fields are skipped when it is read.
-#[derive(CandidType, Deserialize)]
-struct SealedModule {
-    module_hash: Hash,
-}
+const RETAIN: &str = "retain";
+const RELEASE: &str = "release";
 
 impl Runtime for IcRuntime {
     fn is_controller(&self, principal: &Principal) -> bool {
@@ -46,68 +67,81 @@ impl Runtime for IcRuntime {
         ic_cdk::api::time()
     }
 
-    async fn is_sealed(&self, blob_store: Principal, module_hash: Hash) -> Result<bool, CallFailure> {
-        // The question changes nothing, so a lost answer is no harm: bounded wait never blocks an upgrade for long.
-        let response = Call::bounded_wait(blob_store, MODULE_INFO)
-            .change_timeout(BLOB_STORE_TIMEOUT_SECONDS)
-            .with_arg(module_hash)
-            .await
-            .map_err(call_failure)?;
-        let info: Option<SealedModule> =
-            response.candid().map_err(|error| failure(0, format!("the answer cannot be read: {error}")))?;
-        Ok(info.is_some_and(|info| info.module_hash == module_hash))
+    fn instructions(&self) -> u64 {
+        ic_cdk::api::instruction_counter()
+    }
+
+    async fn retain(&self, blob_store: Principal, modules: &[Hash]) -> Result<Vec<Hash>, BlobStoreFailure> {
+        let answer: Result<RetainOk, RetainError> = call(blob_store, RETAIN, &(modules,)).await?;
+        answer.map(|retained| retained.unknown).map_err(|error| refused(RETAIN, error))
+    }
+
+    async fn release(&self, blob_store: Principal, modules: &[Hash]) -> Result<(), BlobStoreFailure> {
+        let answer: Result<(), RetainError> = call(blob_store, RELEASE, &(modules,)).await?;
+        answer.map_err(|error| refused(RELEASE, error))
     }
 }
 
-fn call_failure(error: CallFailed) -> CallFailure {
+/// Calls the blob store. What is asked can be asked again, so a lost answer is no harm: bounded wait never blocks an
+/// upgrade for long.
+async fn call<T>(
+    blob_store: Principal,
+    method: &'static str,
+    args: &impl ArgumentEncoder,
+) -> Result<T, BlobStoreFailure>
+where
+    T: CandidType + for<'de> Deserialize<'de>,
+{
+    let response = Call::bounded_wait(blob_store, method)
+        .change_timeout(BLOB_STORE_TIMEOUT_SECONDS)
+        .with_args(args)
+        .await
+        .map_err(|error| BlobStoreFailure::Unavailable(call_failure(method, error)))?;
+    response.candid().map_err(|error| {
+        BlobStoreFailure::Unavailable(failure(method, 0, format!("the answer cannot be read: {error}")))
+    })
+}
+
+fn refused(method: &str, error: RetainError) -> BlobStoreFailure {
+    match error {
+        RetainError::NotHolder { .. } => BlobStoreFailure::NotHolder,
+        RetainError::TooManyHashes { .. } | RetainError::StorageFull(_) => {
+            BlobStoreFailure::Unavailable(failure(method, 0, format!("the blob store refuses: {error:?}")))
+        }
+    }
+}
+
+fn call_failure(method: &str, error: CallFailed) -> CallFailure {
     match error {
         CallFailed::CallRejected(rejected) => {
-            failure(rejected.raw_reject_code(), rejected.reject_message().to_string())
+            failure(method, rejected.raw_reject_code(), rejected.reject_message().to_string())
         }
         CallFailed::InsufficientLiquidCycleBalance(_) | CallFailed::CallPerformFailed(_) => {
-            failure(0, error.to_string())
+            failure(method, 0, error.to_string())
         }
     }
 }
 
-fn failure(reject_code: u32, message: String) -> CallFailure {
-    CallFailure { method: MODULE_INFO.to_string(), reject_code, message }
+fn failure(method: &str, reject_code: u32, message: String) -> CallFailure {
+    CallFailure { method: method.to_string(), reject_code, message }
 }
 
 #[cfg(test)]
 mod tests {
-    use candid::{decode_one, encode_one};
-    use depot_types::blob_store::{Encoding, ModuleInfo, ModuleKind};
     use ic_cdk::call::CallRejected;
 
     use super::*;
 
     #[test]
-    fn should_read_what_the_blob_store_answers() {
-        let hash = Hash::of(b"module");
-        let info = ModuleInfo {
-            module_hash: hash,
-            size: 6,
-            chunk_hashes: vec![hash],
-            encoding: Encoding::Raw,
-            kind: ModuleKind::CoreModule,
-            raw_hash: hash,
-            raw_size: 6,
-            obstacles: vec![],
-            metadata: vec![],
-            sealed_by: Principal::anonymous(),
-            sealed_at_ns: 1,
-        };
-        let sealed: Option<SealedModule> = decode_one(&encode_one(Some(info)).unwrap()).unwrap();
-        assert_eq!(sealed.map(|sealed| sealed.module_hash), Some(hash));
-        let absent: Option<SealedModule> = decode_one(&encode_one(None::<ModuleInfo>).unwrap()).unwrap();
-        assert!(absent.is_none());
+    fn should_name_method_and_reject_code() {
+        let rejected = CallFailed::CallRejected(CallRejected::with_rejection(3, "gone".to_string()));
+        let expected = CallFailure { method: "retain".to_string(), reject_code: 3, message: "gone".to_string() };
+        assert_eq!(call_failure(RETAIN, rejected), expected);
     }
 
     #[test]
-    fn should_name_the_reject_code() {
-        let rejected = CallFailed::CallRejected(CallRejected::with_rejection(3, "gone".to_string()));
-        let expected = CallFailure { method: "module_info".to_string(), reject_code: 3, message: "gone".to_string() };
-        assert_eq!(call_failure(rejected), expected);
+    fn should_tell_a_store_that_does_not_let_it_from_one_that_does_not_answer() {
+        let caller = Principal::anonymous();
+        assert_eq!(refused(RETAIN, RetainError::NotHolder { caller }), BlobStoreFailure::NotHolder);
     }
 }

@@ -1,28 +1,38 @@
 //! The state of the catalog, in stable structures only: nothing has to be saved before an upgrade.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use candid::Principal;
 use depot_types::{
     Hash,
-    catalog::{BranchInfo, CatalogStats, CommitInfo, DEFAULT_BRANCH},
+    catalog::{CatalogStats, CommitInfo, DEFAULT_BRANCH},
+    objects::{Commit, EncodedObject},
     usage::MethodUsage,
 };
 use ic_stable_structures::{Memory, StableBTreeMap, StableCell, memory_manager::MemoryId};
 
 use crate::{
+    collection::StoredCollection,
+    events::StoredEvent,
+    history::{CommitPlace, LineStart, Place, StoredPathChange},
+    import::StoredImport,
     memory::{
-        BRANCHES_MEMORY_ID, CONFIG_MEMORY_ID, LAYOUT_MEMORY_ID, MODULES_MEMORY_ID, OBJECTS_MEMORY_ID,
-        PACKAGES_MEMORY_ID, PUBLISHERS_MEMORY_ID, RELEASES_MEMORY_ID,
+        BRANCHES_MEMORY_ID, CERTIFIED_MEMORY_ID, CERTIFIED_NODES_MEMORY_ID, COLLECTION_MEMORY_ID,
+        COMMIT_NUMBERS_MEMORY_ID, COMMITS_MEMORY_ID, CONFIG_MEMORY_ID, EVENTS_MEMORY_ID, IMPORT_MEMORY_ID,
+        LAYOUT_MEMORY_ID, LEAVING_MEMORY_ID, LINE_STARTS_MEMORY_ID, LINES_MEMORY_ID, MARKS_MEMORY_ID, MERGES_MEMORY_ID,
+        MODULE_PATHS_MEMORY_ID, MODULES_MEMORY_ID, OBJECTS_MEMORY_ID, PACKAGES_MEMORY_ID, PATH_CHANGES_MEMORY_ID,
+        PATH_FIRSTS_MEMORY_ID, PUBLISHERS_MEMORY_ID, RELEASES_MEMORY_ID, WAITING_MEMORY_ID,
     },
-    objects::{Commit, EncodedObject},
-    stored::{Record, StoredBranch, StoredConfig, StoredHash, StoredPackage, StoredRelease},
+    stored::{
+        Record, StoredBranch, StoredCertified, StoredConfig, StoredHash, StoredPackage, StoredRelease, StoredSettings,
+    },
 };
 
 /// The layout of stable memory that this code writes.
 ///
-/// 1. The first one.
-pub const LAYOUT_VERSION: u32 = 1;
+/// 1. Objects, branches, releases, publishers.
+/// 2. The history indexed by commits and paths; events; garbage collection; import.
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// All that the catalog knows.
 pub struct State<M: Memory> {
@@ -33,6 +43,22 @@ pub struct State<M: Memory> {
     pub(crate) releases: StableBTreeMap<Vec<u8>, Record<StoredRelease>, M>,
     pub(crate) modules: StableBTreeMap<StoredHash, (), M>,
     pub(crate) publishers: StableBTreeMap<Principal, (), M>,
+    pub(crate) commits: StableBTreeMap<u64, CommitPlace, M>,
+    pub(crate) commit_numbers: StableBTreeMap<StoredHash, u64, M>,
+    pub(crate) lines: StableBTreeMap<Place, u64, M>,
+    pub(crate) line_starts: StableBTreeMap<u64, LineStart, M>,
+    pub(crate) merges: StableBTreeMap<Place, u64, M>,
+    pub(crate) path_changes: StableBTreeMap<[u8; 40], StoredPathChange, M>,
+    pub(crate) path_firsts: StableBTreeMap<[u8; 72], (), M>,
+    pub(crate) module_paths: StableBTreeMap<Vec<u8>, (), M>,
+    pub(crate) events: StableBTreeMap<u64, Record<StoredEvent>, M>,
+    pub(crate) collection: StableCell<Record<Option<StoredCollection>>, M>,
+    pub(crate) marks: StableBTreeMap<StoredHash, (), M>,
+    pub(crate) leaving: StableBTreeMap<StoredHash, (), M>,
+    pub(crate) waiting: StableBTreeMap<StoredHash, (), M>,
+    pub(crate) import: StableCell<Record<Option<StoredImport>>, M>,
+    pub(crate) certified: StableCell<Record<StoredCertified>, M>,
+    pub(crate) certified_nodes: StableBTreeMap<StoredHash, Vec<u8>, M>,
 }
 
 /// Stable memory has a layout that this code cannot read.
@@ -45,14 +71,14 @@ pub struct UnknownLayout {
 impl fmt::Display for UnknownLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { found } = self;
-        write!(f, "stable memory has layout {found}, but this catalog reads layout {LAYOUT_VERSION} only")
+        write!(f, "stable memory has layout {found}, but this catalog reads layouts up to {LAYOUT_VERSION} only")
     }
 }
 
 impl std::error::Error for UnknownLayout {}
 
 impl<M: Memory> State<M> {
-    /// Opens the state in the memories given, which are all empty for a new one.
+    /// Opens the state in the memories given, which are all empty for a new one, and brings layout 1 to layout 2.
     ///
     /// A new state has one branch, `main`, without a commit.
     ///
@@ -60,16 +86,17 @@ impl<M: Memory> State<M> {
     /// [`UnknownLayout`] when the memories were written in another layout; they are left as they are.
     pub fn open(memory: impl Fn(MemoryId) -> M) -> Result<Self, UnknownLayout> {
         // The version comes first: opening a structure of another layout could misread or damage it.
-        let found = *StableCell::init(memory(LAYOUT_MEMORY_ID), LAYOUT_VERSION).get();
-        if found != LAYOUT_VERSION {
+        let mut layout = StableCell::init(memory(LAYOUT_MEMORY_ID), LAYOUT_VERSION);
+        let found = *layout.get();
+        if !(1..=LAYOUT_VERSION).contains(&found) {
             return Err(UnknownLayout { found });
         }
         let mut branches: StableBTreeMap<String, Record<StoredBranch>, M> =
             StableBTreeMap::init(memory(BRANCHES_MEMORY_ID));
-        if branches.is_empty() {
+        if branches.is_empty() && found == LAYOUT_VERSION {
             branches.insert(DEFAULT_BRANCH.to_string(), Record(StoredBranch::default()));
         }
-        Ok(Self {
+        let mut state = Self {
             config: StableCell::init(memory(CONFIG_MEMORY_ID), Record(StoredConfig::Uninitialized)),
             objects: StableBTreeMap::init(memory(OBJECTS_MEMORY_ID)),
             branches,
@@ -77,7 +104,28 @@ impl<M: Memory> State<M> {
             releases: StableBTreeMap::init(memory(RELEASES_MEMORY_ID)),
             modules: StableBTreeMap::init(memory(MODULES_MEMORY_ID)),
             publishers: StableBTreeMap::init(memory(PUBLISHERS_MEMORY_ID)),
-        })
+            commits: StableBTreeMap::init(memory(COMMITS_MEMORY_ID)),
+            commit_numbers: StableBTreeMap::init(memory(COMMIT_NUMBERS_MEMORY_ID)),
+            lines: StableBTreeMap::init(memory(LINES_MEMORY_ID)),
+            line_starts: StableBTreeMap::init(memory(LINE_STARTS_MEMORY_ID)),
+            merges: StableBTreeMap::init(memory(MERGES_MEMORY_ID)),
+            path_changes: StableBTreeMap::init(memory(PATH_CHANGES_MEMORY_ID)),
+            path_firsts: StableBTreeMap::init(memory(PATH_FIRSTS_MEMORY_ID)),
+            module_paths: StableBTreeMap::init(memory(MODULE_PATHS_MEMORY_ID)),
+            events: StableBTreeMap::init(memory(EVENTS_MEMORY_ID)),
+            collection: StableCell::init(memory(COLLECTION_MEMORY_ID), Record(None)),
+            marks: StableBTreeMap::init(memory(MARKS_MEMORY_ID)),
+            leaving: StableBTreeMap::init(memory(LEAVING_MEMORY_ID)),
+            waiting: StableBTreeMap::init(memory(WAITING_MEMORY_ID)),
+            import: StableCell::init(memory(IMPORT_MEMORY_ID), Record(None)),
+            certified: StableCell::init(memory(CERTIFIED_MEMORY_ID), Record(StoredCertified::default())),
+            certified_nodes: StableBTreeMap::init(memory(CERTIFIED_NODES_MEMORY_ID)),
+        };
+        if found == 1 {
+            state.index_layout_1();
+            layout.set(LAYOUT_VERSION);
+        }
+        Ok(state)
     }
 
     /// Returns the blob store whose modules the catalog names.
@@ -85,51 +133,51 @@ impl<M: Memory> State<M> {
     /// # Panics
     /// Before [`crate::lifecycle::install`], which is the first thing that happens to a canister.
     pub fn blob_store(&self) -> Principal {
+        self.installed().blob_store
+    }
+
+    pub(crate) fn installed(&self) -> &StoredSettings {
         match self.config.get() {
-            Record(StoredConfig::Installed { blob_store }) => *blob_store,
+            Record(StoredConfig::Installed(settings)) => settings,
             Record(StoredConfig::Uninitialized) => panic!("BUG: the catalog is in use but was never installed"),
         }
     }
 
-    /// Lists the branches, by name.
-    pub fn branches(&self) -> Vec<BranchInfo> {
-        let branch = |name: &String, branch: Record<StoredBranch>| BranchInfo {
-            name: name.clone(),
-            head: branch.0.head.map(Hash::new),
-        };
-        self.branches.iter().map(|entry| branch(entry.key(), entry.value())).collect()
+    /// Changes the settings of an installed catalog.
+    pub(crate) fn update_settings(&mut self, update: impl FnOnce(&mut StoredSettings)) {
+        let mut settings = self.installed().clone();
+        update(&mut settings);
+        self.config.set(Record(StoredConfig::Installed(settings)));
     }
 
-    /// Returns the bytes of an object: a folder or a commit.
+    /// Returns the bytes of an object: a node of a folder or a commit.
     pub fn object(&self, id: &Hash) -> Option<Vec<u8>> {
         self.objects.get(id.as_bytes())
     }
 
     /// Returns a commit, unless there is none of this id.
     pub fn commit_info(&self, id: &Hash) -> Option<CommitInfo> {
-        // The id may be that of a folder, whose bytes are not those of a commit.
-        Commit::decode(&self.object(id)?).ok().map(|commit| commit.into_info(*id))
+        self.commit_number(id)?;
+        Some(self.stored_commit(id).into_info(*id))
     }
 
     /// Counts what the catalog holds; what only the canister knows is given.
     pub fn stats(&self, stable_bytes: u64, methods: Vec<MethodUsage>) -> CatalogStats {
         CatalogStats {
             objects: self.objects.len(),
+            commits: self.commit_numbers.len(),
             branches: self.branches.len(),
             releases: self.releases.len(),
+            modules: self.modules.len(),
+            events: self.events.last_key_value().map_or(0, |(last, _)| last),
             stable_bytes,
             methods,
         }
     }
 
-    /// Returns the commit that a branch is at; the outer option is empty when there is no such branch.
-    pub(crate) fn head(&self, branch: &str) -> Option<Option<Hash>> {
-        self.branches.get(&branch.to_string()).map(|Record(branch)| branch.head.map(Hash::new))
-    }
-
-    /// Returns the id of a commit's top folder.
-    pub(crate) fn tree_of(&self, commit: &Hash) -> Hash {
-        Commit::decode(&self.stored_object(commit)).expect("BUG: the head of a branch is not a commit").tree
+    /// Returns a commit that is stored.
+    pub(crate) fn stored_commit(&self, id: &Hash) -> Commit {
+        Commit::decode(&self.stored_object(id)).expect("BUG: a stored commit cannot be read")
     }
 
     /// Returns the bytes of an object that another one or a branch leads to.
@@ -139,25 +187,36 @@ impl<M: Memory> State<M> {
 
     /// Stores an object, unless it is there.
     pub(crate) fn put_object(&mut self, object: EncodedObject) {
-        if !self.objects.contains_key(object.id.as_bytes()) {
-            self.objects.insert(*object.id.as_bytes(), object.bytes);
+        self.keep_object(&object.id);
+        let EncodedObject { id, bytes } = object;
+        if !self.objects.contains_key(id.as_bytes()) {
+            self.objects.insert(*id.as_bytes(), bytes);
         }
     }
 
-    /// Returns those of the modules, each once, that the catalog does not know to be sealed.
-    ///
-    /// A module that a commit or a release names was sealed when it was named, and what is sealed does not change.
+    /// Returns the modules of those given of which it is not known that the blob store retains them.
     pub(crate) fn unknown_modules(&self, modules: impl IntoIterator<Item = Hash>) -> Vec<Hash> {
-        let mut unknown: Vec<Hash> =
-            modules.into_iter().filter(|module| !self.modules.contains_key(module.as_bytes())).collect();
-        unknown.sort_unstable();
-        unknown.dedup();
-        unknown
+        let unsure = self.installed().retain_from;
+        let is_unsure = |module: &Hash| unsure.is_some_and(|from| *module.as_bytes() >= from);
+        let unknown: BTreeSet<Hash> =
+            modules.into_iter().filter(|module| is_unsure(module) || !self.is_held(module)).collect();
+        unknown.into_iter().collect()
+    }
+
+    /// Returns the modules of those given that were retained but are being let go of.
+    pub(crate) fn leaving_modules(&self, modules: impl IntoIterator<Item = Hash>) -> Vec<Hash> {
+        let leaving: BTreeSet<Hash> = modules.into_iter().filter(|module| !self.is_held(module)).collect();
+        leaving.into_iter().collect()
+    }
+
+    fn is_held(&self, module: &Hash) -> bool {
+        self.modules.contains_key(module.as_bytes()) && !self.leaving.contains_key(module.as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use depot_types::objects::Node;
     use ic_stable_structures::{VectorMemory, memory_manager::MemoryManager};
 
     use super::*;
@@ -175,7 +234,9 @@ mod tests {
         let state = State::open(|id| manager.get(id)).unwrap();
         assert_eq!(state.blob_store(), BLOB_STORE);
         assert_eq!(state.object(&object.id), Some(object.bytes));
-        assert_eq!(state.branches(), [BranchInfo { name: "main".to_string(), head: None }]);
+        let branches = state.branches();
+        assert_eq!(branches.len(), 1);
+        assert_eq!((branches[0].name.as_str(), branches[0].head), ("main", None));
     }
 
     #[test]
@@ -191,7 +252,7 @@ mod tests {
     fn should_know_no_commit_where_the_object_is_a_folder() {
         let manager = MemoryManager::init(VectorMemory::default());
         let mut state = State::open(|id| manager.get(id)).unwrap();
-        let folder = crate::objects::Tree::default().encode();
+        let folder = Node::Leaf(vec![]).encode();
         state.put_object(folder.clone());
         assert_eq!(state.commit_info(&folder.id), None);
         assert_eq!(state.commit_info(&Hash::of(b"nothing")), None);

@@ -41,10 +41,34 @@ pub(crate) enum StoredConfig {
     /// Nothing yet: the canister is being installed.
     Uninitialized,
     /// The canister is installed.
-    Installed {
-        /// The blob store whose modules the catalog names.
-        blob_store: Principal,
-    },
+    Installed(StoredSettings),
+}
+
+/// What holds for an installed canister.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredSettings {
+    /// The blob store whose modules the catalog names.
+    pub(crate) blob_store: Principal,
+    /// The branch that is meant when none is named; `main` when absent.
+    #[serde(default)]
+    pub(crate) default_branch: Option<String>,
+    /// From this module on, it is not known that the blob store retains those of the catalog.
+    #[serde(default, with = "serde_bytes")]
+    pub(crate) retain_from: Option<StoredHash>,
+    /// How many collections of garbage have ended.
+    #[serde(default)]
+    pub(crate) collections: u64,
+}
+
+/// The tops of the folders that are certified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredCertified {
+    /// Branches and the commits that they are at.
+    #[serde(with = "serde_bytes")]
+    pub(crate) heads: Option<StoredHash>,
+    /// Packages, and in each its versions.
+    #[serde(with = "serde_bytes")]
+    pub(crate) releases: Option<StoredHash>,
 }
 
 /// A branch.
@@ -53,6 +77,9 @@ pub(crate) struct StoredBranch {
     /// The commit it is at, if anything was committed yet.
     #[serde(with = "serde_bytes")]
     pub(crate) head: Option<StoredHash>,
+    /// Whether only controllers move it, and only forward.
+    #[serde(default)]
+    pub(crate) protected: bool,
 }
 
 /// A package.
@@ -88,18 +115,43 @@ mod tests {
         assert_eq!(Record::<T>::from_bytes(Cow::Owned(unhex(golden))), Record(record));
     }
 
+    /// Bytes that layout 1 wrote, before there were some of the fields.
+    #[track_caller]
+    fn check_old<T: Serialize + DeserializeOwned + Debug + PartialEq>(record: T, golden: &str) {
+        assert_eq!(Record::<T>::from_bytes(Cow::Owned(unhex(golden))), Record(record));
+    }
+
+    fn settings() -> StoredSettings {
+        StoredSettings {
+            blob_store: Principal::from_slice(&[1, 2]),
+            default_branch: None,
+            retain_from: None,
+            collections: 0,
+        }
+    }
+
+    #[test]
+    fn should_read_the_bytes_of_layout_1() {
+        check_old(StoredConfig::Installed(settings()), "a169496e7374616c6c6564a16a626c6f625f73746f7265420102");
+        check_old(StoredBranch { head: None, protected: false }, "a16468656164f6");
+        check_old(
+            StoredBranch { head: Some([0x11; 32]), protected: false },
+            "a1646865616458201111111111111111111111111111111111111111111111111111111111111111",
+        );
+    }
+
     #[test]
     fn should_keep_the_bytes_of_each_record() {
         check(StoredConfig::Uninitialized, "6d556e696e697469616c697a6564");
         check(
-            StoredConfig::Installed { blob_store: Principal::from_slice(&[1, 2]) },
-            "a169496e7374616c6c6564a16a626c6f625f73746f7265420102",
+            StoredConfig::Installed(StoredSettings {
+                default_branch: Some("dev".to_string()),
+                retain_from: Some([0x11; 32]),
+                ..settings()
+            }),
+            "a169496e7374616c6c6564a46a626c6f625f73746f72654201026e64656661756c745f6272616e6368636465766b72657461696e5f66726f6d582011111111111111111111111111111111111111111111111111111111111111116b636f6c6c656374696f6e7300",
         );
-        check(StoredBranch { head: None }, "a16468656164f6");
-        check(
-            StoredBranch { head: Some([0x11; 32]) },
-            "a1646865616458201111111111111111111111111111111111111111111111111111111111111111",
-        );
+        check(StoredBranch { head: None, protected: true }, "a26468656164f66970726f746563746564f5");
         check(StoredPackage { versions: 300 }, "a16876657273696f6e7319012c");
         check(
             StoredRelease {

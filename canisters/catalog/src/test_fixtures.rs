@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, poll_fn},
     mem,
     pin::pin,
@@ -14,7 +14,8 @@ use candid::Principal;
 use depot_types::{
     Hash,
     catalog::{
-        CallFailure, CatalogArgs, Change, CommitArgs, CommitError, CommitInfo, PublishArgs, PublishError, ReleaseInfo,
+        CallFailure, CatalogArgs, Change, CommitArgs, CommitError, CommitInfo, FindArgs, PublishArgs, PublishError,
+        ReleaseInfo,
     },
 };
 use ic_stable_structures::{
@@ -22,7 +23,13 @@ use ic_stable_structures::{
     memory_manager::{MemoryManager, VirtualMemory},
 };
 
-use crate::{commit::commit, lifecycle, publish::publish, runtime::Runtime, state::State};
+use crate::{
+    commit::commit,
+    lifecycle,
+    publish::publish,
+    runtime::{BlobStoreFailure, Runtime},
+    state::State,
+};
 
 /// The controller of the catalog.
 pub(crate) const CONTROLLER: Principal = Principal::from_slice(&[1, 1]);
@@ -51,7 +58,14 @@ pub(crate) fn remove(path: &str) -> Change {
 
 pub(crate) fn commit_args(changes: &[Change]) -> CommitArgs {
     let changes = changes.to_vec();
-    CommitArgs { branch: None, changes, message: String::new(), author_name: None, expected_head: None }
+    CommitArgs {
+        branch: None,
+        create_branch: None,
+        changes,
+        message: String::new(),
+        author_name: None,
+        expected_head: None,
+    }
 }
 
 pub(crate) fn publish_args(package: &str, version: &str, number: u64) -> PublishArgs {
@@ -65,7 +79,7 @@ pub(crate) fn publish_args(package: &str, version: &str, number: u64) -> Publish
 }
 
 pub(crate) fn unavailable() -> CallFailure {
-    CallFailure { method: "module_info".to_string(), reject_code: 2, message: "busy".to_string() }
+    CallFailure { method: "retain".to_string(), reject_code: 2, message: "busy".to_string() }
 }
 
 pub(crate) fn args() -> CatalogArgs {
@@ -85,21 +99,37 @@ pub(crate) type TestState = Rc<RefCell<State<VirtualMemory<VectorMemory>>>>;
 
 /// An installed catalog.
 pub(crate) fn new_state() -> TestState {
-    let manager = MemoryManager::init_with_bucket_size(VectorMemory::default(), 1);
-    let mut state = State::open(|id| manager.get(id)).unwrap();
-    lifecycle::install(&mut state, args()).unwrap();
-    Rc::new(RefCell::new(state))
+    Fixture::new().state
 }
 
 /// An installed catalog and the system that it runs on.
 pub(crate) struct Fixture {
     pub(crate) state: TestState,
     pub(crate) runtime: ScriptedRuntime,
+    memory: VectorMemory,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        Self { state: new_state(), runtime: ScriptedRuntime::default() }
+        let memory = VectorMemory::default();
+        let mut state = open(&memory);
+        lifecycle::install(&mut state, args()).unwrap();
+        Self { state: Rc::new(RefCell::new(state)), runtime: ScriptedRuntime::default(), memory }
+    }
+
+    /// Returns the catalog that a memory holds.
+    pub(crate) fn on(memory: VectorMemory) -> Self {
+        Self { state: Rc::new(RefCell::new(open(&memory))), runtime: ScriptedRuntime::default(), memory }
+    }
+
+    /// Opens the state anew from its memory, as an upgrade does.
+    pub(crate) fn reopen(&self) {
+        *self.state.borrow_mut() = open(&self.memory);
+    }
+
+    /// Returns another view of the same catalog, with a runtime of its own.
+    pub(crate) fn twin(&self) -> Self {
+        Self { state: Rc::clone(&self.state), runtime: ScriptedRuntime::default(), memory: self.memory.clone() }
     }
 
     pub(crate) fn commit(&self, changes: &[Change]) -> Result<CommitInfo, CommitError> {
@@ -108,6 +138,16 @@ impl Fixture {
 
     pub(crate) fn commit_as(&self, caller: Principal, args: CommitArgs) -> Result<CommitInfo, CommitError> {
         block_on(commit(&self.state, &self.runtime, caller, args))
+    }
+
+    pub(crate) fn commit_on(&self, branch: &str, changes: &[Change]) -> Result<CommitInfo, CommitError> {
+        self.commit_as(ALICE, CommitArgs { branch: Some(branch.to_string()), ..commit_args(changes) })
+    }
+
+    /// Returns the module that a path of a branch names.
+    pub(crate) fn found(&self, branch: &str, path: &str) -> Option<Hash> {
+        let args = FindArgs { branch: Some(branch.to_string()), path: path.to_string() };
+        self.state.borrow().find(&args).ok().map(|found| found.module_hash)
     }
 
     pub(crate) fn publish(&self, package: &str, version: &str, number: u64) -> Result<ReleaseInfo, PublishError> {
@@ -123,15 +163,42 @@ impl Fixture {
     }
 }
 
+pub(crate) fn open(memory: &VectorMemory) -> State<VirtualMemory<VectorMemory>> {
+    let manager = MemoryManager::init_with_bucket_size(memory.clone(), 1);
+    State::open(|id| manager.get(id)).unwrap()
+}
+
 /// A system whose blob store answers as told; a module that nothing was said about is sealed.
-#[derive(Default)]
 pub(crate) struct ScriptedRuntime {
     now_ns: Cell<u64>,
+    blob_store: Cell<Principal>,
+    is_holder: Cell<bool>,
     answers: RefCell<BTreeMap<Hash, Result<bool, CallFailure>>>,
     asked: RefCell<Vec<Hash>>,
-    open_calls: Cell<usize>,
-    most_open_calls: Cell<usize>,
+    largest_call: Cell<usize>,
+    retained: RefCell<BTreeSet<Hash>>,
+    instructions: Cell<u64>,
+    instructions_per_look: Cell<u64>,
+    always_leaving: RefCell<Option<(Vec<Hash>, TestState)>>,
     during_next_call: RefCell<Option<Box<dyn FnOnce()>>>,
+}
+
+impl Default for ScriptedRuntime {
+    fn default() -> Self {
+        Self {
+            now_ns: Cell::default(),
+            blob_store: Cell::new(BLOB_STORE),
+            is_holder: Cell::new(true),
+            answers: RefCell::default(),
+            asked: RefCell::default(),
+            largest_call: Cell::default(),
+            retained: RefCell::default(),
+            instructions: Cell::default(),
+            instructions_per_look: Cell::default(),
+            always_leaving: RefCell::default(),
+            during_next_call: RefCell::default(),
+        }
+    }
 }
 
 impl ScriptedRuntime {
@@ -148,13 +215,51 @@ impl ScriptedRuntime {
         *self.during_next_call.borrow_mut() = Some(Box::new(happening));
     }
 
-    /// Returns the modules asked about, in order.
+    /// Lets modules be let go of during each call that is not about them.
+    pub(crate) fn always_leave(&self, modules: Vec<Hash>, state: TestState) {
+        *self.always_leaving.borrow_mut() = Some((modules, state));
+    }
+
+    pub(crate) fn set_holder(&self, is_holder: bool) {
+        self.is_holder.set(is_holder);
+    }
+
+    pub(crate) fn set_blob_store(&self, blob_store: Principal) {
+        self.blob_store.set(blob_store);
+    }
+
+    /// Lets each look at the counter of instructions count so many.
+    pub(crate) fn set_instructions_per_look(&self, instructions: u64) {
+        self.instructions.set(0);
+        self.instructions_per_look.set(instructions);
+    }
+
+    /// Returns the modules that were to be retained, in order.
     pub(crate) fn asked(&self) -> Vec<Hash> {
         self.asked.borrow().clone()
     }
 
-    pub(crate) fn most_open_calls(&self) -> usize {
-        self.most_open_calls.get()
+    /// Returns the modules that the blob store retains.
+    pub(crate) fn retained(&self) -> BTreeSet<Hash> {
+        self.retained.borrow().clone()
+    }
+
+    pub(crate) fn largest_call(&self) -> usize {
+        self.largest_call.get()
+    }
+
+    async fn call(&self, blob_store: Principal, modules: &[Hash]) -> Result<(), BlobStoreFailure> {
+        assert_eq!(blob_store, self.blob_store.get());
+        self.largest_call.set(self.largest_call.get().max(modules.len()));
+        if !self.is_holder.get() {
+            return Err(BlobStoreFailure::NotHolder);
+        }
+        let happening = self.during_next_call.borrow_mut().take();
+        next_message().await;
+        if let Some(happening) = happening {
+            happening();
+        }
+        Ok(())
     }
 }
 
@@ -167,18 +272,41 @@ impl Runtime for ScriptedRuntime {
         self.now_ns.get()
     }
 
-    async fn is_sealed(&self, blob_store: Principal, module_hash: Hash) -> Result<bool, CallFailure> {
-        assert_eq!(blob_store, BLOB_STORE);
-        self.asked.borrow_mut().push(module_hash);
-        self.open_calls.set(self.open_calls.get() + 1);
-        self.most_open_calls.set(self.most_open_calls.get().max(self.open_calls.get()));
-        let happening = self.during_next_call.borrow_mut().take();
-        next_message().await;
-        if let Some(happening) = happening {
-            happening();
+    fn instructions(&self) -> u64 {
+        self.instructions.set(self.instructions.get() + self.instructions_per_look.get());
+        self.instructions.get()
+    }
+
+    async fn retain(&self, blob_store: Principal, modules: &[Hash]) -> Result<Vec<Hash>, BlobStoreFailure> {
+        self.asked.borrow_mut().extend_from_slice(modules);
+        // The blob store acts when the call comes, which is in the order of calls.
+        let mut unknown = vec![];
+        for module in modules {
+            match self.answers.borrow().get(module).cloned().unwrap_or(Ok(true)) {
+                Ok(true) => _ = self.retained.borrow_mut().insert(*module),
+                Ok(false) => unknown.push(*module),
+                Err(failure) => {
+                    next_message().await;
+                    return Err(BlobStoreFailure::Unavailable(failure));
+                }
+            }
         }
-        self.open_calls.set(self.open_calls.get() - 1);
-        self.answers.borrow().get(&module_hash).cloned().unwrap_or(Ok(true))
+        self.call(blob_store, modules).await?;
+        if let Some((leaving, state)) = &*self.always_leaving.borrow() {
+            for module in leaving.iter().filter(|module| !modules.contains(module)) {
+                state.borrow_mut().leaving.insert(*module.as_bytes(), ());
+            }
+        }
+        Ok(unknown)
+    }
+
+    async fn release(&self, blob_store: Principal, modules: &[Hash]) -> Result<(), BlobStoreFailure> {
+        if self.is_holder.get() {
+            for module in modules {
+                self.retained.borrow_mut().remove(module);
+            }
+        }
+        self.call(blob_store, modules).await
     }
 }
 

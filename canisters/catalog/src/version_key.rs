@@ -44,6 +44,12 @@ pub(crate) fn package_keys(package: &str) -> Range<Vec<u8>> {
     key(END)..key(END + 1)
 }
 
+/// Returns the package of a key.
+pub(crate) fn package_of(key: &[u8]) -> String {
+    let name = key.split(|byte| *byte == END).next().unwrap_or_default();
+    String::from_utf8(name.to_vec()).expect("BUG: a stored package name is not UTF-8")
+}
+
 fn push_identifiers(key: &mut Vec<u8>, identifiers: &str) {
     for identifier in identifiers.split('.') {
         if identifier.bytes().all(|byte| byte.is_ascii_digit()) {

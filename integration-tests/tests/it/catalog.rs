@@ -17,6 +17,7 @@ use integration_tests::{
 fn set(path: &str, module_hash: Hash) -> CommitArgs {
     CommitArgs {
         branch: None,
+        create_branch: None,
         changes: vec![Change::Set { path: path.to_string(), module_hash }],
         message: "why".to_string(),
         author_name: Some("who".to_string()),

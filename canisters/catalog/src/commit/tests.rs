@@ -1,7 +1,5 @@
-use std::rc::Rc;
-
 use depot_types::{
-    catalog::{BranchInfo, FindArgs},
+    catalog::{BranchInfo, Change, FindArgs},
     path::NameError,
 };
 
@@ -29,7 +27,8 @@ fn should_keep_what_was_committed_by_whom_and_when() {
     let second = fixture.commit_as(CONTROLLER, commit_args(&[set("a/c", 2)])).unwrap();
     assert_eq!(second.parents, [first.id]);
     let state = fixture.state.borrow();
-    assert_eq!(state.branches(), [BranchInfo { name: "main".to_string(), head: Some(second.id) }]);
+    let main = BranchInfo { name: "main".to_string(), head: Some(second.id), protected: false, default: true };
+    assert_eq!(state.branches(), [main]);
     for commit in [first, second] {
         let id = commit.id;
         let bytes = state.object(&id).unwrap();
@@ -39,7 +38,7 @@ fn should_keep_what_was_committed_by_whom_and_when() {
 }
 
 #[test]
-fn should_ask_about_each_unknown_module_once() {
+fn should_retain_each_unknown_module_once() {
     let fixture = Fixture::new();
     fixture.commit(&[set("a", 1), set("b", 1), set("c", 2)]).unwrap();
     let mut asked = fixture.runtime.asked();
@@ -62,15 +61,37 @@ fn should_refuse_callers_without_rights() {
 }
 
 #[test]
-fn should_refuse_other_branches_than_main() {
+fn should_create_a_branch_only_when_asked_to() {
     let fixture = Fixture::new();
-    let on = |branch: &str| {
-        let args = CommitArgs { branch: Some(branch.to_string()), ..commit_args(&[set("a", 1)]) };
+    let on = |branch: &str, create_branch| {
+        let branch = Some(branch.to_string());
+        let args = CommitArgs { branch, create_branch, ..commit_args(&[set("a", 1)]) };
         fixture.commit_as(ALICE, args)
     };
-    assert_eq!(on("dev"), Err(CommitError::UnknownBranch { branch: "dev".to_string() }));
-    assert_eq!(on("a/b"), Err(CommitError::InvalidBranch(NameError::InvalidCharacter { position: 1 })));
-    assert!(on("main").is_ok());
+    let unknown = Err(CommitError::UnknownBranch { branch: "dev".to_string() });
+    assert_eq!(on("dev", None), unknown);
+    assert_eq!(on("dev", Some(false)), unknown);
+    let invalid = Err(CommitError::InvalidBranch(NameError::InvalidCharacter { position: 1 }));
+    assert_eq!(on("a/b", Some(true)), invalid);
+    assert!(on("main", Some(true)).is_ok());
+    let commit = on("dev", Some(true)).unwrap();
+    assert_eq!((commit.parents.len(), fixture.found("dev", "a")), (0, Some(module(1))));
+}
+
+#[test]
+fn should_remove_a_module_from_all_paths_that_name_it() {
+    let fixture = Fixture::new();
+    fixture.commit(&[set("a", 1), set("d/b", 1), set("d/c", 2), set("e", 1)]).unwrap();
+    fixture.commit(&[set("e", 3)]).unwrap();
+    let everywhere = Change::RemoveModule { module_hash: module(1) };
+    fixture.commit(&[everywhere.clone(), set("f", 4)]).unwrap();
+    let found = ["a", "d/b", "d/c", "e", "f"].map(|path| found(&fixture, path));
+    assert_eq!(found, [None, None, Some(module(2)), Some(module(3)), Some(module(4))]);
+    assert_eq!(fixture.commit(&[everywhere]), Err(CommitError::NothingChanged));
+    let below = Change::RemoveModule { module_hash: module(4) };
+    let refused = fixture.commit(&[below, set("f/g", 1)]);
+    let expected = CommitError::OverlappingChanges { first: "f".to_string(), second: "f/g".to_string() };
+    assert_eq!(refused, Err(expected));
 }
 
 #[test]
@@ -104,8 +125,8 @@ fn should_apply_all_changes_or_none() {
     assert!(matches!(refused, Err(CommitError::PathConflict { .. })));
     assert_eq!(fixture.head(), Some(head));
     assert_eq!(fixture.state.borrow().objects.len(), objects);
-    // Nothing is taken for sealed because of a commit that was refused.
-    assert_eq!(fixture.state.borrow().unknown_modules([module(1), module(2)]), [module(2)]);
+    // What the blob store retains for a commit that was refused is known, so that it can be released.
+    assert_eq!(fixture.state.borrow().unknown_modules([module(1), module(2), module(3)]), [module(3)]);
 }
 
 #[test]
@@ -145,7 +166,7 @@ fn should_say_how_the_blob_store_could_not_be_asked() {
 
 /// Lets `meanwhile` happen while the blob store is asked.
 fn race(fixture: &Fixture, meanwhile: impl FnOnce(&Fixture) + 'static) {
-    let other = Fixture { state: Rc::clone(&fixture.state), ..Fixture::new() };
+    let other = fixture.twin();
     fixture.runtime.during_next_call(move || meanwhile(&other));
 }
 

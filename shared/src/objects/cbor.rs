@@ -25,13 +25,15 @@ pub enum DecodeError {
         /// The version found.
         version: u64,
     },
-    /// The entries of a folder are not in strictly ascending order.
+    /// The names of a node are not in strictly ascending order.
     Unsorted,
     /// A hash or a principal has an impossible length.
     WrongLength {
         /// Bytes found.
         bytes: usize,
     },
+    /// A name belongs into another node of its folder.
+    Misplaced,
     /// Bytes follow the object.
     TrailingBytes,
 }
@@ -44,8 +46,9 @@ impl fmt::Display for DecodeError {
             Self::NotShortest => f.write_str("a number or length is not in its shortest form"),
             Self::NotUtf8 => f.write_str("a text is not UTF-8"),
             Self::UnknownVersion { version } => write!(f, "version {version} of the object format is unknown"),
-            Self::Unsorted => f.write_str("the entries of a folder are not in strictly ascending order"),
+            Self::Unsorted => f.write_str("the names of a node are not in strictly ascending order"),
             Self::WrongLength { bytes } => write!(f, "a hash or principal cannot have {bytes} bytes"),
+            Self::Misplaced => f.write_str("a name of a folder belongs into another node"),
             Self::TrailingBytes => f.write_str("bytes follow the object"),
         }
     }
@@ -55,34 +58,34 @@ impl std::error::Error for DecodeError {}
 
 /// Writes items one after the other.
 #[derive(Default)]
-pub(super) struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    pub(super) fn unsigned(&mut self, value: u64) -> &mut Self {
+    pub(crate) fn unsigned(&mut self, value: u64) -> &mut Self {
         self.head(UNSIGNED, value)
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.head(BYTES, bytes.len() as u64).0.extend_from_slice(bytes);
         self
     }
 
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.head(TEXT, text.len() as u64).0.extend_from_slice(text.as_bytes());
         self
     }
 
     /// Starts an array; its items follow.
-    pub(super) fn array(&mut self, len: usize) -> &mut Self {
+    pub(crate) fn array(&mut self, len: usize) -> &mut Self {
         self.head(ARRAY, len as u64)
     }
 
-    pub(super) fn null(&mut self) -> &mut Self {
+    pub(crate) fn null(&mut self) -> &mut Self {
         self.0.push(NULL);
         self
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }
 

@@ -1,13 +1,16 @@
 //! Commits.
 
 use candid::Principal;
-use depot_types::{Hash, catalog::CommitInfo};
 
 use super::{
-    EncodedObject, FORMAT_VERSION,
+    EncodedObject,
     cbor::{DecodeError, Reader, Writer},
-    tree::{read_hash, read_version},
+    node::read_hash,
 };
+use crate::{Hash, catalog::CommitInfo};
+
+/// The version of the encoding of commits.
+const VERSION: u64 = 1;
 
 /// A commit: the content of a branch at a time, and how it came about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +32,13 @@ pub struct Commit {
 impl Commit {
     /// The domain tag of commits.
     pub const TAG: &'static str = "wasm-depot commit v1";
+    /// The byte that commits start with, and nodes do not.
+    pub const FIRST_BYTE: u8 = 0x87;
 
     /// Encodes and names the commit.
     pub fn encode(&self) -> EncodedObject {
         let mut writer = Writer::default();
-        writer.array(7).unsigned(FORMAT_VERSION).bytes(self.tree.as_bytes()).array(self.parents.len());
+        writer.array(7).unsigned(VERSION).bytes(self.tree.as_bytes()).array(self.parents.len());
         for parent in &self.parents {
             writer.bytes(parent.as_bytes());
         }
@@ -53,7 +58,10 @@ impl Commit {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         reader.array_of(7)?;
-        read_version(&mut reader)?;
+        match reader.unsigned()? {
+            VERSION => (),
+            version => return Err(DecodeError::UnknownVersion { version }),
+        }
         let tree = read_hash(&mut reader)?;
         let parents = (0..reader.array()?).map(|_| read_hash(&mut reader)).collect::<Result<_, _>>()?;
         let author = reader.bytes()?;
@@ -77,12 +85,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{objects::Tree, test_fixtures::hex};
+    use crate::objects::Node;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The empty folder of version 1 of the format.
+    fn empty_folder() -> Hash {
+        super::super::tagged_hash(Node::TAG_V1, &[0x82, 0x01, 0x80])
+    }
 
     /// The first commit of `docs/object-format.md`.
     fn first() -> Commit {
         Commit {
-            tree: Tree::default().encode().id,
+            tree: empty_folder(),
             parents: vec![],
             author: Principal::anonymous(),
             author_name: None,
@@ -106,7 +123,7 @@ mod tests {
     #[test]
     fn should_encode_the_documented_commits() {
         let (first, second) = (first().encode(), second().encode());
-        assert_eq!(hex(&first.bytes), format!("87015820{}80{}f66000", Tree::default().encode().id, "4104"));
+        assert_eq!(hex(&first.bytes), format!("87015820{}80{}f66000", empty_folder(), "4104"));
         assert_eq!(first.id.to_string(), "4ed68fd1afad4df2e4c270e8012cf2b59d864734f50164772577745207b37000");
         let expected = format!(
             "87015820{}815820{}581d{}{}{}{}",
@@ -126,7 +143,7 @@ mod tests {
         let good = second().encode().bytes;
         assert_eq!(Commit::decode(&good), Ok(second()));
         assert_eq!(Commit::decode(&[&good[..], &[0]].concat()), Err(DecodeError::TrailingBytes));
-        assert_eq!(Commit::decode(&Tree::default().encode().bytes), Err(DecodeError::Unexpected));
+        assert_eq!(Commit::decode(&Node::Leaf(vec![]).encode().bytes), Err(DecodeError::Unexpected));
         let mut version = good.clone();
         version[1] = 0;
         assert_eq!(Commit::decode(&version), Err(DecodeError::UnknownVersion { version: 0 }));
