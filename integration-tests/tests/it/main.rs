@@ -3,6 +3,7 @@
 mod blob_store;
 mod candid_interfaces;
 mod catalog;
+mod catalog_history;
 mod conformance;
 mod demo;
 mod deploy;
