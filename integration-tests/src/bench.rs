@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 
 mod figures;
+mod history;
 mod largest;
 mod stored;
 

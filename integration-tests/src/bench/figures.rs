@@ -5,7 +5,7 @@ use candid::{Encode, Principal};
 use depot_types::{factory::DeploymentStatus, usage::MethodUsage};
 use pocket_ic::PocketIc;
 
-use super::{Figure, largest, stored};
+use super::{Figure, history, largest, stored};
 use crate::{
     clients::CounterArgs,
     depot::{Depot, deploy_args, release},
@@ -24,6 +24,8 @@ pub(super) const ALL: &[Benchmark] = &[
     Benchmark { name: "blob_store.at_", run: stored::run },
     Benchmark { name: "blob_store.largest.", run: largest::run },
     Benchmark { name: "catalog.commit.", run: catalog_commit },
+    Benchmark { name: "catalog.", run: history::over_paths },
+    Benchmark { name: "catalog.", run: history::over_commits },
     Benchmark { name: "factory.deploy.", run: factory_deploy },
     Benchmark { name: "wasm.", run: wasm_sizes },
 ];
