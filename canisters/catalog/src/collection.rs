@@ -129,13 +129,10 @@ impl<M: Memory> State<M> {
     /// Keeps an object that is in use from now on from being deleted. It must lead to nothing that is about to be.
     pub(crate) fn keep_object(&mut self, id: &Hash) {
         match &self.collection.get().0 {
-            Some(collection) if collection.is_marking() => {
-                if !self.marks.contains_key(id.as_bytes()) {
-                    self.waiting.insert(*id.as_bytes(), ());
-                }
-            }
-            Some(_) => _ = self.marks.insert(*id.as_bytes(), ()),
             None => (),
+            Some(_) if self.marks.contains_key(id.as_bytes()) => (),
+            Some(collection) if collection.is_marking() => _ = self.waiting.insert(*id.as_bytes(), ()),
+            Some(_) => _ = self.marks.insert(*id.as_bytes(), ()),
         }
     }
 

@@ -223,7 +223,9 @@ impl<M: Memory> State<M> {
 
     /// Checks that all nodes of a tree are there and fit each other; what was checked has a mark.
     fn check_tree(&mut self, tree: Hash) -> Result<(), InvalidItem> {
-        let mut waiting: Vec<(Hash, Option<(u8, u64, String)>)> = vec![(tree, None)];
+        // What a node above says of a node: level, names, first name.
+        type Said = (u8, u64, String);
+        let mut waiting: Vec<(Hash, Option<Said>)> = vec![(tree, None)];
         while let Some((id, expected)) = waiting.pop() {
             let is_checked = self.marks.contains_key(id.as_bytes());
             if is_checked && expected.is_none() {

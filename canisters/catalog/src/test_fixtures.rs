@@ -282,7 +282,8 @@ impl Runtime for ScriptedRuntime {
         // The blob store acts when the call comes, which is in the order of calls.
         let mut unknown = vec![];
         for module in modules {
-            match self.answers.borrow().get(module).cloned().unwrap_or(Ok(true)) {
+            let answer = self.answers.borrow().get(module).cloned();
+            match answer.unwrap_or(Ok(true)) {
                 Ok(true) => _ = self.retained.borrow_mut().insert(*module),
                 Ok(false) => unknown.push(*module),
                 Err(failure) => {
