@@ -114,7 +114,7 @@ impl Inputs {
     }
 
     /// Returns how many messages of the sender wait.
-    pub(crate) fn from_sender(&self, sender: &Principal) -> usize {
+    pub(crate) fn count_of(&self, sender: &Principal) -> usize {
         let count = |senders: &Senders| senders.messages.get(sender).map_or(0, VecDeque::len);
         count(&self.local) + count(&self.remote)
     }
@@ -168,7 +168,7 @@ mod tests {
             inputs.push(sender, true, ingress(name));
         }
         inputs.push(a, false, ingress("r1"));
-        assert_eq!((inputs.from_sender(&a), inputs.iter().count()), (3, 7));
+        assert_eq!((inputs.count_of(&a), inputs.iter().count()), (3, 7));
         assert_eq!(names(&mut inputs), ["a1", "i1", "r1", "b1", "i2", "a2", "i3"]);
         assert!(inputs.is_empty());
     }

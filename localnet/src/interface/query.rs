@@ -95,7 +95,7 @@ pub(super) async fn of_subnet(
 ) -> Result<Response, Refusal> {
     let effective = EffectivePrincipal::Subnet(id);
     let trusted = believe(&instance, request, RequestType::Query, effective).await?;
-    if !trusted.content.request.invocation().is_some_and(|invocation| invocation.method_name == LIST_CANISTERS) {
+    if trusted.content.request.invocation().is_none_or(|invocation| invocation.method_name != LIST_CANISTERS) {
         return Err(Refusal::bad_request("Only list_canisters can be queried by the id of a subnet"));
     }
     answered(&instance, trusted, effective).await

@@ -65,7 +65,7 @@ impl Round<'_> {
             let is_welcome = match (&parcel, self.subnet.canisters.get(&receiver)) {
                 (Parcel::Request(request), Some(canister)) => {
                     check_acceptance(canister, request).is_ok()
-                        && canister.input.from_sender(&sender) < QUEUE_CAPACITY
+                        && canister.input.count_of(&sender) < QUEUE_CAPACITY
                         && !self.is_past(request.deadline)
                 }
                 (_, canister) => canister.is_some(),
