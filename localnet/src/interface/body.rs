@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Bytes, to_bytes},
+    body::{self, Bytes, to_bytes},
     extract::Request,
     http::{
         HeaderMap, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
 };
+use futures_util::StreamExt;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
@@ -21,6 +22,11 @@ use super::answer::{CBOR, Refusal};
 pub(super) const MAX_BODY_BYTES: usize = 5 << 20;
 /// How long the body of a request may take to arrive, and how long a request may wait for its place.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of a refused body is read and dropped. A client that still sends when the connection closes sees an error
+/// of the connection instead of the answer.
+const MAX_DROPPED_BYTES: usize = 16 << 20;
+/// How long a refused body is read.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
 /// Requests whose bodies are held at a time, from reading them until the network has them.
 const MAX_BODIES: usize = 128;
 
@@ -38,13 +44,32 @@ pub(super) struct Body {
 /// # Errors
 /// When it is not CBOR, too large or too slow, or too many other requests are under way.
 pub(super) async fn read(request: Request) -> Result<Body, Refusal> {
-    check_content_type(request.headers())?;
-    check_content_length(request.headers())?;
+    let checked = check_content_type(request.headers()).and_then(|()| check_content_length(request.headers()));
+    if let Err(refusal) = checked {
+        drop_body(request.into_body()).await;
+        return Err(refusal);
+    }
     let Ok(Ok(place)) = timeout(PATIENCE, PLACES.acquire()).await else {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Service is overloaded, try again later."));
     };
     let bytes = bytes(request, MAX_BODY_BYTES, PATIENCE).await?;
     Ok(Body { bytes, _place: place })
+}
+
+/// Lets a client finish what it sends, within bounds, so that it reads the answer.
+async fn drop_body(body: body::Body) {
+    let mut parts = body.into_data_stream();
+    let dropping = async {
+        let mut dropped = 0;
+        while let Some(Ok(part)) = parts.next().await {
+            dropped += part.len();
+            if dropped > MAX_DROPPED_BYTES {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than that may miss the answer.
+    let _ = timeout(DROP_PATIENCE, dropping).await;
 }
 
 /// Reads at most so many bytes for at most so long.
@@ -71,7 +96,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses what says itself that it is too large before any of it is read.
+/// Refuses what says itself that it is too large before any of it is kept.
 fn check_content_length(headers: &HeaderMap) -> Result<(), Refusal> {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BODY_BYTES as u64) { Err(too_large()) } else { Ok(()) }
@@ -129,6 +154,24 @@ mod tests {
         let mut answer = [0; 12];
         timeout(Duration::from_secs(20), stream.read_exact(&mut answer)).await.unwrap().unwrap();
         assert_eq!(&answer, b"HTTP/1.1 408");
+    }
+
+    #[tokio::test]
+    async fn should_read_a_refused_body_within_bounds() {
+        let parts = |count: usize| {
+            let read = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counted = read.clone();
+            let stream = futures_util::stream::iter(0..count).map(move |_| {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok::<_, std::io::Error>(vec![0; 1 << 20])
+            });
+            (HttpBody::from_stream(stream), read)
+        };
+        for (sent, expected) in [(16, 16), (17, 17), (1_000, 17)] {
+            let (body, read) = parts(sent);
+            drop_body(body).await;
+            assert_eq!(read.load(std::sync::atomic::Ordering::Relaxed), expected);
+        }
     }
 
     #[tokio::test]

@@ -359,8 +359,8 @@ fn should_share_after_loading_what_was_shared_before() {
     let crate::canister::SnapshotCode::Taken { module, memories } = &snapshot.code else { panic!() };
     let sandbox = canister.sandbox.as_ref().unwrap();
     assert!(std::sync::Arc::ptr_eq(module, sandbox.module()));
-    let pairs = memories.stable.leaves().zip(sandbox.stable().leaves());
-    assert!(pairs.map(|((_, one), (_, other))| std::sync::Arc::ptr_eq(one, other)).all(|same| same));
+    let mut pairs = memories.stable.leaves().zip(sandbox.stable().leaves());
+    assert!(pairs.all(|((_, one), (_, other))| std::sync::Arc::ptr_eq(one, other)));
     let reply = Decode!(
         &manage(&mut copy, "canister_status", Encode!(&CanisterIdRecord { canister_id: ids[2] }).unwrap()).unwrap(),
         ic_management_canister_types::CanisterStatusResult
