@@ -359,8 +359,12 @@ fn should_share_after_loading_what_was_shared_before() {
     let crate::canister::SnapshotCode::Taken { module, memories } = &snapshot.code else { panic!() };
     let sandbox = canister.sandbox.as_ref().unwrap();
     assert!(std::sync::Arc::ptr_eq(module, sandbox.module()));
-    let mut pairs = memories.stable.leaves().zip(sandbox.stable().leaves());
-    assert!(pairs.all(|((_, one), (_, other))| std::sync::Arc::ptr_eq(one, other)));
+    let shares_all = memories
+        .stable
+        .leaves()
+        .zip(sandbox.stable().leaves())
+        .all(|((_, one), (_, other))| std::sync::Arc::ptr_eq(one, other));
+    assert!(shares_all);
     let reply = Decode!(
         &manage(&mut copy, "canister_status", Encode!(&CanisterIdRecord { canister_id: ids[2] }).unwrap()).unwrap(),
         ic_management_canister_types::CanisterStatusResult
