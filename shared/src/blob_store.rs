@@ -705,29 +705,3 @@ pub struct BlobStoreStats {
     /// each update into a [`Meter`](crate::usage::Meter) on the heap.
     pub methods: Vec<MethodUsage>,
 }
-
-/// A request of an HTTP gateway.
-#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
-pub struct HttpRequest {
-    /// `GET`, `HEAD` and so on.
-    pub method: String,
-    /// Path and query.
-    pub url: String,
-    /// Names and values.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: ByteBuf,
-    /// The newest version of certification that the gateway knows.
-    pub certificate_version: Option<u16>,
-}
-
-/// The answer to an HTTP gateway.
-#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
-pub struct HttpResponse {
-    /// The status.
-    pub status_code: u16,
-    /// Names and values.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: ByteBuf,
-}

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod chunk;
 pub mod factory;
 mod hash;
+pub mod http;
 pub mod limits;
 pub mod objects;
 pub mod path;

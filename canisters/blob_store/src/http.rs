@@ -7,7 +7,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use depot_types::{
     Hash,
-    blob_store::{HttpRequest, HttpResponse},
+    http::{HttpRequest, HttpResponse},
     limits::CHUNK_BYTES,
 };
 use ic_stable_structures::Memory;
@@ -158,7 +158,7 @@ fn text(label: &[u8]) -> String {
 fn response(page: Page, body: Vec<u8>) -> HttpResponse {
     let Page { status: status_code, headers } = page;
     let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-    HttpResponse { status_code, headers, body: ByteBuf::from(body) }
+    HttpResponse { status_code, headers, body: ByteBuf::from(body), upgrade: None }
 }
 
 /// Returns the parts of the path. A path that ends in a slash has an empty one at its end, as it is another path.
@@ -169,14 +169,10 @@ fn path_of(url: &str) -> Vec<&str> {
 }
 
 fn answer_to(request: &HttpRequest, module_hash: &StoredHash, module: &StoredModule) -> Answer {
-    let header = |name: &str| {
-        let mut headers = request.headers.iter().filter(|header| header.0.eq_ignore_ascii_case(name));
-        headers.next().map(|header| header.1.trim())
-    };
-    if header("if-none-match").is_some_and(|tag| tag == pages::etag(module_hash)) {
+    if request.header("if-none-match").is_some_and(|tag| tag == pages::etag(module_hash)) {
         return Answer::NotModified;
     }
-    match header("range").and_then(|range| first_byte(range, module.size)) {
+    match request.header("range").and_then(|range| first_byte(range, module.size)) {
         None => Answer::Chunk(0),
         Some(first) if first < module.size => Answer::Chunk((first / CHUNK_BYTES) as u32),
         Some(_) => Answer::OutOfRange,

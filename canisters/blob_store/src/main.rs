@@ -18,10 +18,11 @@ use depot_types::{
     Hash,
     blob_store::{
         BeginUploadArgs, BeginUploadError, BlobStoreArgs, BlobStoreStats, CommitUploadError, GarbageError,
-        GarbageReport, HolderError, HttpRequest, HttpResponse, ListModulesArgs, ListRetainedArgs, ModuleInfo,
-        ModuleMetadataArgs, ModulePage, PutChunkArgs, PutChunkError, PutChunkOk, ReadModuleArgs, ReadModuleError,
-        RetainError, RetainOk, RetainedPage, Retention, UploadStatus, UploaderError,
+        GarbageReport, HolderError, ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage,
+        PutChunkArgs, PutChunkError, PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage,
+        Retention, UploadStatus, UploaderError,
     },
+    http::{HttpRequest, HttpResponse},
     wasm::Budget,
 };
 use ic_cdk::{

@@ -14,7 +14,7 @@ use depot_types::{
         ContainsArgs, DiffArgs, DiffPage, ListArgs, ListCursor, ListPage, ListedModule, LookupArgs, PathDifference,
         PathEntry, PathInfo, PathsOfArgs, PathsPage, QueryError, Revision, Target,
     },
-    limits::{DEFAULT_PAGE_ENTRIES, MAX_BRANCH_NAME_BYTES, MAX_PAGE_ENTRIES, MAX_PATH_BYTES},
+    limits::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES, MAX_PATH_BYTES},
     objects::Entry,
     path::ModulePath,
 };
@@ -255,18 +255,6 @@ pub(crate) fn path_entry(entry: Entry) -> PathEntry {
     match entry {
         Entry::Module(hash) => PathEntry::Module(hash),
         Entry::Folder(id) => PathEntry::Folder(id),
-    }
-}
-
-impl From<NoRevision> for QueryError {
-    fn from(error: NoRevision) -> Self {
-        match error {
-            NoRevision::UnknownBranch { branch } => {
-                Self::UnknownBranch { branch: excerpt(&branch, MAX_BRANCH_NAME_BYTES) }
-            }
-            NoRevision::EmptyBranch { branch } => Self::EmptyBranch { branch },
-            NoRevision::UnknownCommit { commit } => Self::UnknownCommit { commit },
-        }
     }
 }
 

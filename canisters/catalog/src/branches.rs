@@ -4,8 +4,8 @@ use candid::Principal;
 use depot_types::{
     Hash,
     catalog::{
-        BranchError, BranchInfo, CreateBranchArgs, DEFAULT_BRANCH, DeleteBranchArgs, EventKind, MovedBy,
-        ProtectBranchArgs, RenameBranchArgs, Revision,
+        BranchError, BranchInfo, CreateBranchArgs, DEFAULT_BRANCH, DeleteBranchArgs, EventKind, MergeError, MovedBy,
+        ProtectBranchArgs, QueryError, RenameBranchArgs, Revision, UndoError,
     },
     limits::MAX_BRANCH_NAME_BYTES,
     path::check_branch_name,
@@ -30,6 +30,23 @@ pub(crate) enum NoRevision {
     EmptyBranch { branch: String },
     UnknownCommit { commit: Hash },
 }
+
+/// Lets errors of operations on a revision tell why it names no commit.
+macro_rules! tell_no_revision {
+    ($($error:ident),+) => {$(
+        impl From<NoRevision> for $error {
+            fn from(error: NoRevision) -> Self {
+                match error {
+                    NoRevision::UnknownBranch { branch } => Self::UnknownBranch { branch },
+                    NoRevision::EmptyBranch { branch } => Self::EmptyBranch { branch },
+                    NoRevision::UnknownCommit { commit } => Self::UnknownCommit { commit },
+                }
+            }
+        }
+    )+};
+}
+
+tell_no_revision!(BranchError, MergeError, QueryError, UndoError);
 
 impl<M: Memory> State<M> {
     /// Lists the branches, by name.
@@ -228,16 +245,6 @@ fn check_free<M: Memory>(state: &State<M>, name: &str) -> Result<(), BranchError
         return Err(BranchError::BranchExists { branch: name.to_string() });
     }
     Ok(())
-}
-
-impl From<NoRevision> for BranchError {
-    fn from(error: NoRevision) -> Self {
-        match error {
-            NoRevision::UnknownBranch { branch } => Self::UnknownBranch { branch },
-            NoRevision::EmptyBranch { branch } => Self::EmptyBranch { branch },
-            NoRevision::UnknownCommit { commit } => Self::UnknownCommit { commit },
-        }
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ use self::conflicts::{Side, Sides};
 use crate::{
     access::{Movement, check_branch},
     blob_store::retain,
-    branches::NoRevision,
     commit::{CommitNote, Prepared, Unprepared, check_note},
     events::Actor,
     history::{CommitPlace, Reach},
@@ -291,16 +290,6 @@ impl<M: Memory> State<M> {
                 let note = CommitNote { message, author_name: note.author_name, by: MovedBy::Merge };
                 Ok(Merged::Commit(self.store_commit(&into, vec![ours, theirs], prepared, note, actor)))
             }
-        }
-    }
-}
-
-impl From<NoRevision> for MergeError {
-    fn from(error: NoRevision) -> Self {
-        match error {
-            NoRevision::UnknownBranch { branch } => Self::UnknownBranch { branch },
-            NoRevision::EmptyBranch { branch } => Self::EmptyBranch { branch },
-            NoRevision::UnknownCommit { commit } => Self::UnknownCommit { commit },
         }
     }
 }

@@ -12,7 +12,6 @@ use ic_stable_structures::Memory;
 
 use crate::{
     access::{Movement, check_branch},
-    branches::NoRevision,
     commit::{CommitNote, Prepared, Unprepared, check_note},
     events::Actor,
     history::Path,
@@ -229,16 +228,6 @@ impl From<Unprepared> for UndoError {
 impl From<TextTooLong> for UndoError {
     fn from(TextTooLong { field, bytes, max }: TextTooLong) -> Self {
         Self::TextTooLong { field: field.to_string(), bytes: bytes as u32, max: max as u32 }
-    }
-}
-
-impl From<NoRevision> for UndoError {
-    fn from(error: NoRevision) -> Self {
-        match error {
-            NoRevision::UnknownBranch { branch } => Self::UnknownBranch { branch },
-            NoRevision::EmptyBranch { branch } => Self::EmptyBranch { branch },
-            NoRevision::UnknownCommit { commit } => Self::UnknownCommit { commit },
-        }
     }
 }
 

@@ -3,11 +3,12 @@ use depot_types::{
     Hash,
     blob_store::{
         BeginUploadArgs, BeginUploadError, BlobStoreStats, CommitUploadError, GarbageError, GarbageReport, HolderError,
-        HttpRequest, HttpResponse, ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage,
-        PutChunkArgs, PutChunkError, PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage,
-        Retention, UploadStatus, UploaderError,
+        ListModulesArgs, ListRetainedArgs, ModuleInfo, ModuleMetadataArgs, ModulePage, PutChunkArgs, PutChunkError,
+        PutChunkOk, ReadModuleArgs, ReadModuleError, RetainError, RetainOk, RetainedPage, Retention, UploadStatus,
+        UploaderError,
     },
     chunk,
+    http::{HttpRequest, HttpResponse},
 };
 use serde_bytes::ByteBuf;
 

@@ -6,9 +6,10 @@ use candid::Encode;
 use depot_types::{
     Hash,
     blob_store::{
-        BeginUploadError, BlobStoreArgs, CommitUploadError, HttpRequest, HttpResponse, InvalidModule, ListModulesArgs,
-        Retention, StorageFull, UploadStatus,
+        BeginUploadError, BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, Retention, StorageFull,
+        UploadStatus,
     },
+    http::{HttpRequest, HttpResponse},
 };
 use ic_http_certification::{HttpRequest as GatewayRequest, HttpResponse as GatewayResponse, Method, StatusCode};
 
