@@ -1,5 +1,8 @@
 //! Wire types of the HTTP gateway protocol of the Internet Computer.
 
+#[cfg(feature = "test-gateway")]
+pub mod test_gateway;
+
 use candid::CandidType;
 use serde::Deserialize;
 use serde_bytes::ByteBuf;

@@ -1,10 +1,10 @@
 //! Checking what the catalog answers, from the root key of the Internet Computer to the hash of a module.
 //!
 //! The catalog certifies one hash: the root of a hash tree as the Internet Computer's interface specification has them,
-//! with two labels. `heads` has the id of the top node of a folder of branches, `releases` that of a folder of packages
-//! and versions, or nothing while there is none. A [`Witness`] holds the objects on the way from there to the answer,
-//! and each object is checked by recomputing its id. Nothing that the catalog says has to be believed, but for how old
-//! the certificate may be.
+//! with three labels. `heads` has the id of the top node of a folder of branches, `releases` that of a folder of packages
+//! and versions, or nothing while there is none; `http_expr` has what is certified for HTTP gateways, of which only the
+//! hash matters here. A [`Witness`] holds the objects on the way from there to the answer, and each object is checked by
+//! recomputing its id. Nothing that the catalog says has to be believed, but for how old the certificate may be.
 
 use std::collections::BTreeMap;
 
@@ -66,24 +66,31 @@ pub enum ProofError {
     },
 }
 
-/// Computes the hash that a catalog certifies.
-pub fn certified_root(heads: Option<&Hash>, releases: Option<&Hash>) -> Hash {
-    let leaf = |content: Option<&Hash>| {
-        domain_hash("ic-hashtree-leaf", &[content.map_or(&[][..], |hash| hash.as_bytes().as_slice())])
-    };
-    let labeled = |label: &str, below: [u8; 32]| domain_hash("ic-hashtree-labeled", &[label.as_bytes(), &below]);
-    let (heads, releases) = (labeled("heads", leaf(heads)), labeled("releases", leaf(releases)));
-    Hash::new(domain_hash("ic-hashtree-fork", &[&heads, &releases]))
+/// Computes the hash that a catalog certifies, given the tops of its two folders and the hash of the part of the tree that
+/// is labelled `http_expr`, with the label.
+pub fn certified_root(heads: Option<&Hash>, http: &Hash, releases: Option<&Hash>) -> Hash {
+    let [heads, releases] = [certified_folder("heads", heads), certified_folder("releases", releases)];
+    fork_hash(&fork_hash(&heads, http), &releases)
 }
 
-fn domain_hash(domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+/// Computes the hash of the part of the tree that has the top of a folder under a label.
+pub fn certified_folder(label: &str, top: Option<&Hash>) -> Hash {
+    let leaf = domain_hash("ic-hashtree-leaf", &[top.map_or(&[][..], |hash| hash.as_bytes().as_slice())]);
+    domain_hash("ic-hashtree-labeled", &[label.as_bytes(), leaf.as_bytes()])
+}
+
+fn fork_hash(left: &Hash, right: &Hash) -> Hash {
+    domain_hash("ic-hashtree-fork", &[left.as_bytes(), right.as_bytes()])
+}
+
+fn domain_hash(domain: &str, parts: &[&[u8]]) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([domain.len() as u8]);
     hasher.update(domain);
     for part in parts {
         hasher.update(part);
     }
-    hasher.finalize().into()
+    Hash::new(hasher.finalize().into())
 }
 
 /// Computes the digest of a release that is certified: that of everything that is said about it.
@@ -113,7 +120,7 @@ impl Proven {
     /// # Errors
     /// [`ProofError`].
     pub fn check(witness: &Witness, certified: &Hash) -> Result<Self, ProofError> {
-        let found = certified_root(witness.heads.as_ref(), witness.releases.as_ref());
+        let found = certified_root(witness.heads.as_ref(), &witness.http, witness.releases.as_ref());
         if found != *certified {
             return Err(ProofError::NotCertified { certified: *certified, found });
         }

@@ -1,6 +1,7 @@
-//! What the catalog certifies: which commit each branch is at, and what each release is.
+//! What the catalog certifies: which commit each branch is at, what each release is, and pages for HTTP gateways
+//! ([`http`](crate::http)).
 //!
-//! Both are folders of nodes as the history has them, apart from it: names of branches, whose hashes are ids of
+//! The first two are folders of nodes as the history has them, apart from it: names of branches, whose hashes are ids of
 //! commits; and packages, in which versions have digests of releases as their hashes. The ids of the two top nodes make
 //! the canister's certified data, so a witness is the nodes on the way to a name, and nothing has to be computed anew
 //! after an upgrade. See [`depot_types::proof`].
@@ -13,8 +14,9 @@ use depot_types::{
     limits::{MAX_BRANCH_NAME_BYTES, MAX_PACKAGE_NAME_BYTES, MAX_PATH_BYTES},
     objects::{Entry, Node},
     path::ModulePath,
-    proof::{certified_root, release_digest},
+    proof::{certified_folder, certified_root, release_digest},
 };
+use ic_certification::{HashTree, fork, pruned};
 use ic_stable_structures::{Memory, StableBTreeMap};
 use serde_bytes::ByteBuf;
 
@@ -41,8 +43,21 @@ impl<M: Memory> Nodes for CertifiedNodes<'_, M> {
 impl<M: Memory> State<M> {
     /// Returns the hash that the canister certifies.
     pub fn certified_data(&self) -> Hash {
+        let (heads, releases) = self.certified_tops();
+        certified_root(heads.as_ref(), &self.pages.root(), releases.as_ref())
+    }
+
+    /// Returns the whole tree of which a part, that of HTTP gateways, is shown.
+    pub(crate) fn tree_around(&self, http: HashTree) -> HashTree {
+        let (heads, releases) = self.certified_tops();
+        let folder = |label: &str, top: Option<Hash>| pruned(*certified_folder(label, top.as_ref()).as_bytes());
+        fork(fork(folder("heads", heads), http), folder("releases", releases))
+    }
+
+    /// Returns the ids of the tops of the folders of branches and of packages.
+    fn certified_tops(&self) -> (Option<Hash>, Option<Hash>) {
         let Record(certified) = self.certified.get();
-        certified_root(certified.heads.map(Hash::new).as_ref(), certified.releases.map(Hash::new).as_ref())
+        (certified.heads.map(Hash::new), certified.releases.map(Hash::new))
     }
 
     /// Certifies the commit that a branch is at; nothing for a branch that is empty or gone.
@@ -81,8 +96,7 @@ impl<M: Memory> State<M> {
     /// [`ProveError`]: there is nothing to prove, or not here.
     pub fn prove(&self, target: &ProofTarget, certificate: Option<Vec<u8>>) -> Result<Witness, ProveError> {
         let certificate = ByteBuf::from(certificate.ok_or(ProveError::NoCertificate)?);
-        let Record(certified) = self.certified.get();
-        let (heads, releases) = (certified.heads.map(Hash::new), certified.releases.map(Hash::new));
+        let (heads, releases) = self.certified_tops();
         let mut objects = BTreeSet::new();
         match target {
             ProofTarget::Head { branch } => self.prove_head(branch, heads, &mut objects),
@@ -114,7 +128,7 @@ impl<M: Memory> State<M> {
             let bytes = self.objects.get(id.as_bytes()).or_else(|| self.certified_nodes.get(id.as_bytes()));
             ByteBuf::from(bytes.unwrap_or_else(|| panic!("BUG: the object {id} is missing")))
         });
-        Ok(Witness { certificate, heads, releases, objects: objects.collect() })
+        Ok(Witness { certificate, heads, releases, http: self.pages.root(), objects: objects.collect() })
     }
 
     fn known_head(&self, branch: &str) -> Result<Hash, ProveError> {

@@ -115,10 +115,14 @@ impl<M: Memory> State<M> {
         }
     }
 
+    /// Tells whether a collection is going on that has all its marks, and deletes what has none.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.collection.get().0.as_ref().is_some_and(|collection| !collection.is_marking())
+    }
+
     /// Tells whether a commit is about to be deleted.
     pub(crate) fn is_leaving(&self, commit: &Hash) -> bool {
-        let is_deleting = self.collection.get().0.as_ref().is_some_and(|collection| !collection.is_marking());
-        is_deleting && !self.marks.contains_key(commit.as_bytes())
+        self.is_deleting() && !self.marks.contains_key(commit.as_bytes())
     }
 
     /// Keeps a commit, and all that it leads to, that comes into use again from being deleted.

@@ -21,6 +21,7 @@ mod events;
 mod export;
 pub mod find;
 mod history;
+mod http;
 pub mod import;
 mod layout;
 pub mod lifecycle;

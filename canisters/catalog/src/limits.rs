@@ -70,3 +70,12 @@ pub const MAX_PROOF_COMMITS: usize = 1_000;
 
 /// Instructions after which an import leaves the rest of a page to the next message.
 pub const MAX_IMPORT_INSTRUCTIONS: u64 = 15_000_000_000;
+
+/// Bytes of the URL of a request over HTTP: more than a path and a cursor of the greatest length have, encoded.
+pub const MAX_HTTP_URL_BYTES: usize = 8_192;
+
+/// Bytes of an answer over HTTP that lists something as a whole: leaves room for the rest of a 2 MiB reply.
+pub const MAX_HTTP_BODY_BYTES: usize = 1_500_000;
+
+/// Pages that are certified for HTTP gateways at a time; each has some 2 KiB on the heap.
+pub const MAX_CERTIFIED_PAGES: usize = 1_000;

@@ -20,9 +20,10 @@ use depot_types::{
         ResolvedModule, RestoreArgs, RetainModulesArgs, RetainModulesError, RetainStatus, RollbackArgs, UndoError,
         VersionArgs, VersionError, VersionPage, Witness,
     },
+    http::{HttpRequest, HttpResponse},
     usage::Meter,
 };
-use ic_cdk::api::{call_context_instruction_counter, certified_data_set, data_certificate, msg_caller};
+use ic_cdk::api::{call_context_instruction_counter, canister_self, certified_data_set, data_certificate, msg_caller};
 use serde_bytes::ByteBuf;
 
 fn main() {}
@@ -59,7 +60,10 @@ fn metered<T>(method: &str, answer: T) -> T {
 
 /// Sets the certified data to what the state is. The last thing in each message that may have changed it.
 fn certify() {
-    certified_data_set(memory::state().borrow().certified_data().as_bytes());
+    let state = memory::state();
+    let mut state = state.borrow_mut();
+    state.forget_outdated_pages();
+    certified_data_set(state.certified_data().as_bytes());
 }
 
 #[ic_cdk::init]
@@ -313,6 +317,17 @@ fn get_version_info(args: VersionArgs) -> Result<ReleaseInfo, VersionError> {
 #[ic_cdk::query]
 fn resolve(source: CatalogSource) -> Result<ResolvedModule, ResolveError> {
     memory::state().borrow().resolve(&source)
+}
+
+#[ic_cdk::query]
+fn http_request(request: HttpRequest) -> HttpResponse {
+    memory::state().borrow().http_request(&request, canister_self(), data_certificate().as_deref())
+}
+
+#[ic_cdk::update]
+fn http_request_update(request: HttpRequest) -> HttpResponse {
+    let answer = memory::state().borrow_mut().http_request_update(&request, canister_self());
+    metered("http_request_update", answer)
 }
 
 #[ic_cdk::query]

@@ -15,6 +15,7 @@ use crate::{
     collection::StoredCollection,
     events::StoredEvent,
     history::{CommitPlace, LineStart, Place, StoredPathChange},
+    http::CertifiedPages,
     import::StoredImport,
     memory::{
         BRANCHES_MEMORY_ID, CERTIFIED_MEMORY_ID, CERTIFIED_NODES_MEMORY_ID, COLLECTION_MEMORY_ID,
@@ -34,7 +35,7 @@ use crate::{
 /// 2. The history indexed by commits and paths; events; garbage collection; import.
 pub const LAYOUT_VERSION: u32 = 2;
 
-/// All that the catalog knows.
+/// All that the catalog knows, and on the heap which pages are certified.
 pub struct State<M: Memory> {
     pub(crate) config: StableCell<Record<StoredConfig>, M>,
     pub(crate) objects: StableBTreeMap<StoredHash, Vec<u8>, M>,
@@ -59,6 +60,8 @@ pub struct State<M: Memory> {
     pub(crate) import: StableCell<Record<Option<StoredImport>>, M>,
     pub(crate) certified: StableCell<Record<StoredCertified>, M>,
     pub(crate) certified_nodes: StableBTreeMap<StoredHash, Vec<u8>, M>,
+    /// Not stable: an upgrade begins anew.
+    pub(crate) pages: CertifiedPages,
 }
 
 /// Stable memory has a layout that this code cannot read.
@@ -120,6 +123,7 @@ impl<M: Memory> State<M> {
             import: StableCell::init(memory(IMPORT_MEMORY_ID), Record(None)),
             certified: StableCell::init(memory(CERTIFIED_MEMORY_ID), Record(StoredCertified::default())),
             certified_nodes: StableBTreeMap::init(memory(CERTIFIED_NODES_MEMORY_ID)),
+            pages: CertifiedPages::default(),
         };
         if found == 1 {
             state.index_layout_1();

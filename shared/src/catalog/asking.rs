@@ -347,6 +347,8 @@ pub struct Witness {
     pub heads: Option<Hash>,
     /// The id of the top node of the folder of packages.
     pub releases: Option<Hash>,
+    /// The hash of what is certified for HTTP gateways beside these.
+    pub http: Hash,
     /// The objects on the way to the answer, in no order.
     pub objects: Vec<ByteBuf>,
 }
