@@ -1,5 +1,4 @@
 use depot_types::{
-    Hash,
     catalog::{CollectGarbageArgs, CreateBranchArgs, Note, RollbackArgs},
     http::test_gateway::{CANISTER, certificate, request, verify},
 };
@@ -8,7 +7,7 @@ use super::*;
 use crate::{
     branches::create_branch,
     collection::collect_garbage,
-    limits::{MAX_CERTIFIED_PAGES, MAX_HTTP_BODY_BYTES},
+    limits::{MAX_CERTIFIED_PAGES, MAX_GC_SLICE_INSTRUCTIONS, MAX_HTTP_BODY_BYTES},
     test_fixtures::{ALICE, BLOB_STORE, CONTROLLER, Fixture, block_on, module, remove, set},
     undo::rollback,
 };
@@ -196,11 +195,11 @@ fn should_forget_commits_that_are_collected() {
     assert_eq!(get(&fixture, &url, &[]).status_code, 200);
     assert!(is_certified(&fixture, &url));
     let collect = |squash: Option<&str>| {
+        // A few steps in each message.
+        fixture.runtime.set_instructions_per_look(MAX_GC_SLICE_INSTRUCTIONS / 2);
         let args = CollectGarbageArgs { squash: squash.map(str::to_string) };
         block_on(collect_garbage(&fixture.state, &fixture.runtime, CONTROLLER, args)).unwrap()
     };
-    // A few steps in each message.
-    fixture.runtime.set_instructions_per_look(crate::limits::MAX_GC_SLICE_INSTRUCTIONS / 2);
     let mut status = collect(Some("main"));
     let mut answers = vec![];
     while !status.finished {
@@ -315,28 +314,32 @@ fn should_list_in_pages_that_fit_together() {
 #[test]
 fn should_refuse_to_list_more_than_an_answer_holds() {
     let fixture = Fixture::new();
-    // An entry has 64 bytes for the hash, 2 for slash and colon, 4 quotes, a comma, and its path.
-    let bytes = |path: usize| path + 71;
-    let path = |number: usize, length: usize| format!("{number:0>250}/{}", "x".repeat(length - 251));
+    // Besides its path, an entry has the hash, four quotes, slash and colon, and a comma or the bracket that opens.
+    let bytes = |path: usize| path + 64 + 7;
+    let path =
+        |number: usize, length: usize| format!("{number:0>100}/{}/{}", "x".repeat(200), "y".repeat(length - 302));
+    // What is left for the entries, without the bracket that closes.
     let mut left = MAX_HTTP_BODY_BYTES - 1;
-    let mut number = 0;
     let mut changes = vec![];
-    while left > 2 * bytes(500) {
-        changes.push(set(&path(number, 500), 1));
+    while left > 3 * bytes(500) {
+        changes.push(set(&path(changes.len(), 500), 1));
         left -= bytes(500);
-        number += 1;
     }
-    // The last one: the opening bracket stands for the comma that it has not.
     for changes in changes.chunks(100) {
         fixture.commit(changes).unwrap();
     }
-    let last = left - 71 - 1;
-    let (one, other) = (last / 2 - 36, last - last / 2 - 36 + 1);
-    assert_eq!(bytes(one) + bytes(other), left);
-    fixture.commit(&[set(&path(number, one), 1), set(&path(number + 1, other - 1), 1)]).unwrap();
+    let third = left / 3 - bytes(0);
+    let last = left - bytes(third) - bytes(third) - bytes(0);
+    let ends = |last: usize| {
+        [("a", third), ("b", third), ("c", last)].map(|(end, length)| format!("{end}{}", &path(0, length)[1..]))
+    };
+    let set_ends = |last: usize| ends(last).map(|path| set(&path, 1));
+    fixture.commit(&set_ends(last)).unwrap();
     let response = get(&fixture, "/modules", &[]);
     assert_eq!((response.status_code, response.body.len()), (200, MAX_HTTP_BODY_BYTES));
-    fixture.commit(&[remove(&path(number + 1, other - 1)), set(&path(number + 1, other), 1)]).unwrap();
+    let [_, _, shorter] = ends(last);
+    let [_, _, longer] = set_ends(last + 1);
+    fixture.commit(&[remove(&shorter), longer]).unwrap();
     let response = get(&fixture, "/modules", &[]);
     assert_eq!(response.status_code, 400, "{}", said(&response).1);
     assert_eq!(get(&fixture, "/modules?limit=500", &[]).status_code, 200);
