@@ -209,8 +209,8 @@ struct Start {
     after: Option<Vec<u8>>,
 }
 
-/// Returns the entries of a page.
-fn page(limit: Option<u32>) -> usize {
+/// Returns how many entries a page has at the most, whatever was asked for.
+pub(crate) fn page(limit: Option<u32>) -> usize {
     limit.unwrap_or(DEFAULT_PAGE_ENTRIES).clamp(1, MAX_PAGE_ENTRIES) as usize
 }
 

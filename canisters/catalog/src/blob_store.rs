@@ -171,13 +171,21 @@ mod tests {
     }
 
     #[test]
-    fn should_give_up_on_modules_that_leave_again_and_again() {
-        let fixture = Fixture::new();
+    fn should_retain_so_many_times_what_leaves_meanwhile_and_then_give_up() {
         let modules: Vec<Hash> = (0..MAX_MODULES_PER_CALL as u64 + 1).map(module).collect();
-        fixture.runtime.always_leave(modules.clone(), std::rc::Rc::clone(&fixture.state));
-        let refused = retained(&fixture, &modules);
-        assert!(matches!(refused, Err(ModuleError::BlobStoreUnavailable(_))), "{refused:?}");
-        assert!(fixture.runtime.asked().len() > modules.len());
+        // Two calls the first time, and one each time after that.
+        let calls = 2 + MAX_RETAIN_ROUNDS;
+        for (leaving, is_retained) in [(calls - 1, true), (calls, false)] {
+            let fixture = Fixture::new();
+            fixture.runtime.leave_during_calls(modules.clone(), leaving, std::rc::Rc::clone(&fixture.state));
+            match retained(&fixture, &modules) {
+                Ok(()) => assert!(is_retained),
+                Err(refused) => {
+                    assert!(!is_retained && matches!(refused, ModuleError::BlobStoreUnavailable(_)), "{refused:?}");
+                }
+            }
+            assert_eq!(fixture.runtime.asked().len(), 101 + 100 + 1 + 100);
+        }
     }
 
     #[test]

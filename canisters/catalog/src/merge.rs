@@ -5,14 +5,13 @@ mod conflicts;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
 };
 
 use candid::Principal;
 use depot_types::{
     Hash,
     catalog::{
-        Conflict, MergeArgs, MergeError, MergePreview, Merged, MovedBy, Note, Resolution, Revision, Take, TreeError,
+        Conflict, MergeArgs, MergeError, MergePreview, Merged, MovedBy, Note, Resolution, Revision, Take,
     },
     limits::{MAX_BRANCH_NAME_BYTES, MAX_CHANGES_PER_COMMIT, MAX_PATH_BYTES},
     objects::Entry,
@@ -27,11 +26,11 @@ use crate::{
     commit::{CommitNote, Prepared, Unprepared, check_note},
     events::Actor,
     history::{CommitPlace, Reach},
-    limits::{MAX_COMMITS_PER_MERGE, MAX_CONFLICTS_SHOWN, MAX_MERGE_BASE_DEPTH, MAX_MERGE_BASES, MAX_PATHS_PER_COMMIT},
+    limits::{MAX_COMMITS_PER_MERGE, MAX_CONFLICTS_SHOWN, MAX_MERGE_BASE_DEPTH, MAX_MERGE_BASES},
     runtime::Runtime,
     state::State,
-    text::{TextTooLong, excerpt},
-    trees::{PathChange, PathDiff, Target, diff},
+    text::excerpt,
+    trees::{PathChange, PathDiff, Target},
 };
 
 /// Brings the changes of a commit, and of all it follows, into a branch.
@@ -221,8 +220,9 @@ impl<M: Memory> State<M> {
         theirs: &CommitPlace,
         resolutions: &BTreeMap<Vec<String>, Take>,
     ) -> Result<Vec<PathChange>, MergeError> {
+        let differences = self.changed_paths(Some(ours.tree), Some(theirs.tree)).map_err(MergeError::Tree)?;
         let mut sides = Sides::default();
-        for PathDiff { path, old, new } in self.all_differences(ours.tree, theirs.tree)? {
+        for PathDiff { path, old, new } in differences {
             let base = self.in_base(base, &path);
             let outcome = match base {
                 InBase::Entry(base) if base == old => Some(new),
@@ -256,20 +256,6 @@ impl<M: Memory> State<M> {
         Ok(sides.changes().into_iter().map(change).collect())
     }
 
-    fn all_differences(&self, ours: Hash, theirs: Hash) -> Result<Vec<PathDiff>, MergeError> {
-        let mut found = vec![];
-        let flow = diff(self, Some(ours), Some(theirs), None, &mut |difference| {
-            found.push(difference);
-            if found.len() > MAX_PATHS_PER_COMMIT { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        match flow {
-            ControlFlow::Continue(()) => Ok(found),
-            ControlFlow::Break(()) => {
-                Err(MergeError::Tree(TreeError::TooManyPaths { max: MAX_PATHS_PER_COMMIT as u32 }))
-            }
-        }
-    }
-
     fn apply_merge(&mut self, request: Request, actor: Actor) -> Result<Merged, MergeError> {
         let plan = self.plan_merge(&request)?;
         let Request { into, from, note, .. } = request;
@@ -300,12 +286,6 @@ impl From<Unprepared> for MergeError {
             Unprepared::Tree(error) => Self::Tree(error),
             Unprepared::UnknownPath { path } => Self::NotInConflict { path },
         }
-    }
-}
-
-impl From<TextTooLong> for MergeError {
-    fn from(TextTooLong { field, bytes, max }: TextTooLong) -> Self {
-        Self::TextTooLong { field: field.to_string(), bytes: bytes as u32, max: max as u32 }
     }
 }
 
