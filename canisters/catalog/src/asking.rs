@@ -23,7 +23,7 @@ use ic_stable_structures::Memory;
 use crate::{
     branches::NoRevision,
     history::{Path, module_path_key},
-    limits::{MAX_LOOKED_AT, MAX_OBJECTS_PER_READ},
+    limits::{MAX_LOOKED_AT, MAX_OBJECTS_PER_READ, MAX_PATHS_OF_MODULE},
     state::State,
     text::excerpt,
     trees::{diff, list},
@@ -66,7 +66,14 @@ impl<M: Memory> State<M> {
         let tree = self.place_of(&commit).tree;
         Ok(match &args.target {
             Target::Path(path) => matches!(self.entry(tree, &read_path(path)?), Some(Entry::Module(_))),
-            Target::Module(module) => self.paths_ever_of(module, None).any(|path| self.names(tree, &path, module)),
+            Target::Module(module) => {
+                let mut paths = self.paths_ever_of(module, None);
+                let is_found = paths.by_ref().take(MAX_PATHS_OF_MODULE).any(|path| self.names(tree, &path, module));
+                if !is_found && paths.next().is_some() {
+                    return Err(QueryError::TooMany { max: MAX_PATHS_OF_MODULE as u32 });
+                }
+                is_found
+            }
         })
     }
 

@@ -150,7 +150,8 @@ impl<M: Memory> State<M> {
     /// Lists a page of events, oldest first.
     pub fn events(&self, args: &EventsArgs) -> EventsPage {
         let first = args.after.unwrap_or(0).saturating_add(1);
-        let events = self.events.range(first..).take(page(args.limit)).map(|entry| event(*entry.key(), entry.value().0));
+        let events =
+            self.events.range(first..).take(page(args.limit)).map(|entry| event(*entry.key(), entry.value().0));
         EventsPage { events: events.collect(), last: self.last_event() }
     }
 

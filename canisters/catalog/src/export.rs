@@ -13,7 +13,12 @@ use depot_types::{
 use ic_stable_structures::Memory;
 use serde_bytes::ByteBuf;
 
-use crate::{limits::{MAX_EXPORT_BYTES, MAX_LOOKED_AT}, releases::release_info, state::State, version_key::package_of};
+use crate::{
+    limits::{MAX_EXPORT_BYTES, MAX_LOOKED_AT},
+    releases::release_info,
+    state::State,
+    version_key::package_of,
+};
 
 /// Where a backup goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]

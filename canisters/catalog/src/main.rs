@@ -1,5 +1,7 @@
 //! Entry points of the catalog; what they do is in the library.
 
+mod timers;
+
 use std::cell::{Cell, RefCell};
 
 use candid::Principal;
@@ -68,6 +70,7 @@ fn init(args: CatalogArgs) {
         ic_cdk::trap(error.to_string());
     }
     certify();
+    timers::start();
 }
 
 #[ic_cdk::pre_upgrade]
@@ -91,6 +94,7 @@ fn post_upgrade(args: Option<CatalogArgs>) {
         ic_cdk::trap(error.to_string());
     }
     certify();
+    timers::start();
 }
 
 #[ic_cdk::update]

@@ -14,8 +14,8 @@ use candid::Principal;
 use depot_types::{
     Hash,
     catalog::{
-        CallFailure, CatalogArgs, Change, CommitArgs, CommitError, CommitInfo, FindArgs, PublishArgs, PublishError,
-        MovedBy, ReleaseInfo,
+        CallFailure, CatalogArgs, Change, CommitArgs, CommitError, CommitInfo, FindArgs, MovedBy, PublishArgs,
+        PublishError, ReleaseInfo,
     },
     objects::Commit,
     path::ModulePath,
@@ -351,7 +351,8 @@ impl Runtime for ScriptedRuntime {
         for module in modules {
             let answer = self.answers.borrow().get(module).cloned();
             match answer.unwrap_or(Ok(true)) {
-                Ok(true) => _ = self.retained.borrow_mut().insert(*module),
+                Ok(true) if self.is_holder.get() => _ = self.retained.borrow_mut().insert(*module),
+                Ok(true) => (),
                 Ok(false) => unknown.push(*module),
                 Err(failure) => {
                     next_message().await;

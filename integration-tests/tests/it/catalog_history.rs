@@ -114,4 +114,3 @@ fn merge(into: &str, from: &str, resolutions: &[(&str, Take)]) -> MergeArgs {
         note: Note::default(),
     }
 }
-

@@ -74,12 +74,7 @@ impl Catalog {
     fn witness_without(&self, left_out: &[Hash]) -> Witness {
         let objects = self.objects.iter().filter(|object| !left_out.contains(&object.id));
         let objects = objects.map(|object| ByteBuf::from(object.bytes.clone())).collect();
-        Witness {
-            certificate: ByteBuf::new(),
-            heads: Some(self.heads),
-            releases: Some(self.releases),
-            objects,
-        }
+        Witness { certificate: ByteBuf::new(), heads: Some(self.heads), releases: Some(self.releases), objects }
     }
 
     fn witness(&self) -> Witness {
@@ -230,7 +225,7 @@ fn should_refuse_a_release_of_which_anything_is_different() {
     let good = release("1.0.0");
     for other in [
         ReleaseInfo { package: "q".to_string(), ..good.clone() },
-        ReleaseInfo { version: "1.1.0".to_string(), ..good.clone() },
+        ReleaseInfo { version: "2.0.0".to_string(), ..good.clone() },
         ReleaseInfo { version: "1.0.0+b".to_string(), ..good.clone() },
         ReleaseInfo { module_hash: module(8), ..good.clone() },
         ReleaseInfo { description: String::new(), ..good.clone() },
@@ -249,15 +244,9 @@ fn should_refuse_objects_of_another_kind() {
     let [first, ..] = catalog.commits[..] else { panic!() };
     let tree = catalog.objects[0].id;
     let wrong_head = leaf(&[("folder", Entry::Folder(tree)), ("main", Entry::Module(tree))]);
-    let wrong_tree = Commit {
-        tree: first,
-        parents: vec![],
-        author: AUTHOR,
-        author_name: None,
-        message: String::new(),
-        time_ns: 9,
-    }
-    .encode();
+    let wrong_tree =
+        Commit { tree: first, parents: vec![], author: AUTHOR, author_name: None, message: String::new(), time_ns: 9 }
+            .encode();
     let other_head = leaf(&[("main", Entry::Module(wrong_tree.id))]);
     let proven = |heads: &EncodedObject| {
         let mut witness = Witness { heads: Some(heads.id), ..catalog.witness() };

@@ -245,11 +245,8 @@ fn should_change_so_many_paths_and_not_one_more() {
     let args = RollbackArgs { branch, path, count: 1, revert: true, note };
     let refused = crate::undo::rollback(&mut fixture.state.borrow_mut(), &fixture.runtime, ALICE, args);
     assert_eq!(refused, Err(too_many.clone().into()));
-    let other = CommitArgs {
-        branch: Some("other".to_string()),
-        create_branch: Some(true),
-        ..commit_args(&[set("x", 1)])
-    };
+    let other =
+        CommitArgs { branch: Some("other".to_string()), create_branch: Some(true), ..commit_args(&[set("x", 1)]) };
     let from = Revision::Commit(fixture.commit_as(ALICE, other).unwrap().id);
     let args = MergeArgs { into: None, from, resolutions: vec![], note: Note::default() };
     assert_eq!(fixture.state.borrow().preview_merge(args), Err(MergeError::Tree(too_many)));

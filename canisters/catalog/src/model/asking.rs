@@ -78,8 +78,7 @@ impl Both {
         let stored = &self.model.commits[&commit];
         assert_eq!(self.fixture.state.borrow().commit_info(&commit).as_ref(), Some(&stored.info));
         assert_eq!(self.listed(revision.clone(), None), stored.content);
-        let paths: BTreeSet<&Path> =
-            asked.iter().chain(stored.content.keys()).chain(stored.folders.keys()).collect();
+        let paths: BTreeSet<&Path> = asked.iter().chain(stored.content.keys()).chain(stored.folders.keys()).collect();
         for path in paths {
             self.check_lookup(&revision, commit, path);
             if path.is_empty() {
@@ -221,11 +220,7 @@ impl Both {
     }
 
     /// Returns the paths in which two commits differ, by what the catalog answers.
-    pub(super) fn differences(
-        &self,
-        from: Option<Revision>,
-        to: Revision,
-    ) -> Vec<(Path, Option<Hash>, Option<Hash>)> {
+    pub(super) fn differences(&self, from: Option<Revision>, to: Revision) -> Vec<(Path, Option<Hash>, Option<Hash>)> {
         let found = pages(|after| {
             let args = DiffArgs { from: from.clone(), to: to.clone(), after, limit: Some(2) };
             let page = self.fixture.state.borrow().diff(&args).unwrap();
@@ -288,9 +283,8 @@ impl Both {
         let listed: Vec<(String, Hash, u64)> =
             listed.into_iter().map(|found| (found.version, found.module_hash, found.published_at_ns)).collect();
         let releases = self.model.releases.values().rev();
-        let expected: Vec<(String, Hash, u64)> = releases
-            .map(|release| (release.version.clone(), release.module_hash, release.published_at_ns))
-            .collect();
+        let expected: Vec<(String, Hash, u64)> =
+            releases.map(|release| (release.version.clone(), release.module_hash, release.published_at_ns)).collect();
         assert_eq!(listed, expected);
         for release in self.model.releases.values() {
             let args = VersionArgs { package: package(), version: release.version.clone() };

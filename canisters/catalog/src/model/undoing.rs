@@ -58,13 +58,7 @@ impl Both {
         self.undone(branch, outcome, content, &message, by);
     }
 
-    pub(super) fn restore(
-        &mut self,
-        branch: &str,
-        from: prop::sample::Index,
-        path: Option<String>,
-        revert: bool,
-    ) {
+    pub(super) fn restore(&mut self, branch: &str, from: prop::sample::Index, path: Option<String>, revert: bool) {
         let Some(from) = self.any_commit(from) else { return };
         let (name, note, commit) = (self.named(branch), Note::default(), Revision::Commit(from));
         let args = RestoreArgs { branch: name, from: commit, path: path.clone(), revert, note };
@@ -91,13 +85,7 @@ impl Both {
     }
 
     /// Takes over that a branch went to another commit.
-    fn moved(
-        &mut self,
-        branch: &str,
-        outcome: Result<HeadChange, UndoError>,
-        head: Option<Hash>,
-        by: MovedBy,
-    ) {
+    fn moved(&mut self, branch: &str, outcome: Result<HeadChange, UndoError>, head: Option<Hash>, by: MovedBy) {
         let previous = self.head(branch);
         assert_eq!(outcome, Ok(HeadChange { branch: branch.to_string(), previous, head, commit: None }));
         self.model.move_head(branch, head, by, self.actor());

@@ -2,8 +2,8 @@
 
 use candid::Encode;
 use depot_types::catalog::{
-    BranchError, CatalogArgs, CommitError, Conflict, DeleteBranchArgs, Denied, LogArgs, MergeError, MergePreview, Merged,
-    PathVersionsArgs, ProtectBranchArgs, RenameBranchArgs, UndoError,
+    BranchError, CatalogArgs, CommitError, Conflict, DeleteBranchArgs, Denied, LogArgs, MergeError, MergePreview,
+    Merged, PathVersionsArgs, ProtectBranchArgs, RenameBranchArgs, UndoError,
 };
 use integration_tests::{depot::user, wasms};
 

@@ -41,7 +41,10 @@ fn should_remove_paths_folders_and_modules() {
     world.commit("main", &[world.set("d/x", 0), world.set("d/y/z", 0)]);
     world.commit("main", &[remove("d")]);
     let head = world.commit("main", &[world.set("n", 1)]).id;
-    assert_eq!((world.list("main", ""), world.found("main", "n")), (vec!["e".into(), "n".into()], Some(world.modules[1])));
+    assert_eq!(
+        (world.list("main", ""), world.found("main", "n")),
+        (vec!["e".into(), "n".into()], Some(world.modules[1]))
+    );
 
     let unknown = |path: &str| Err(CommitError::UnknownPath { path: path.to_string() });
     assert_eq!(world.try_commit("main", &[remove("d")]), unknown("d"));

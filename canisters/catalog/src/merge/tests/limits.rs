@@ -9,7 +9,12 @@ fn head(fixture: &Fixture, branch: &str) -> Hash {
     fixture.state.borrow().head(branch).flatten().unwrap()
 }
 
-fn merged_commit(fixture: &Fixture, into: &str, from: Hash, resolutions: &[(&str, Take)]) -> Result<Merged, MergeError> {
+fn merged_commit(
+    fixture: &Fixture,
+    into: &str,
+    from: Hash,
+    resolutions: &[(&str, Take)],
+) -> Result<Merged, MergeError> {
     let args = MergeArgs { from: Revision::Commit(from), ..args(into, "", resolutions) };
     block_on(merge(&fixture.state, &fixture.runtime, ALICE, args))
 }
@@ -39,9 +44,7 @@ fn should_take_in_so_many_commits_and_not_one_more() {
 fn should_show_so_many_conflicts_and_count_all() {
     let fixture = diverged(&[set("a", 1)], &[set("b", 1)], &[set("c", 1)]);
     let path = |number: usize| format!("d/{number:03}");
-    let side = |module| -> Vec<Change> {
-        (0..=MAX_CONFLICTS_SHOWN).map(|number| set(&path(number), module)).collect()
-    };
+    let side = |module| -> Vec<Change> { (0..=MAX_CONFLICTS_SHOWN).map(|number| set(&path(number), module)).collect() };
     let (ours, theirs) = (side(1), side(2));
     let check = |count: usize| {
         let refused = merged(&fixture, "main", "dev");
@@ -66,7 +69,10 @@ fn should_show_so_many_conflicts_and_count_all() {
     assert_eq!(refused, Err(MergeError::TooManyResolutions { count: rest as u32 + 1, max: rest as u32 }));
     resolutions.pop();
     commit_of(resolved(&fixture, "main", "dev", &resolutions));
-    assert_eq!((fixture.found("main", &path(0)), fixture.found("main", &path(rest))), (Some(module(1)), Some(module(2))));
+    assert_eq!(
+        (fixture.found("main", &path(0)), fixture.found("main", &path(rest))),
+        (Some(module(1)), Some(module(2)))
+    );
 }
 
 /// Two branches that have so many last commits in common, each of which brings a path.
