@@ -23,7 +23,7 @@ use ic_stable_structures::Memory;
 use crate::{
     branches::NoRevision,
     history::{Path, module_path_key},
-    limits::{MAX_LOOKED_AT, MAX_OBJECTS_PER_READ, MAX_PATHS_OF_MODULE},
+    limits::{MAX_LOOKED_AT, MAX_OBJECTS_PER_READ},
     state::State,
     text::excerpt,
     trees::{diff, list},
@@ -56,7 +56,8 @@ impl<M: Memory> State<M> {
     /// Tells whether a path names a module, or a module has a path. Nothing is in a branch without commits.
     ///
     /// # Errors
-    /// [`QueryError`].
+    /// [`QueryError`]; [`QueryError::TooMany`] when a module had many paths, and none of the first [`MAX_LOOKED_AT`] of
+    /// them names it: [`State::paths_of`] goes through all.
     pub fn contains(&self, args: &ContainsArgs) -> Result<bool, QueryError> {
         let commit = match self.revision(args.at.as_ref()) {
             Ok(commit) => commit,
@@ -68,11 +69,11 @@ impl<M: Memory> State<M> {
             Target::Path(path) => matches!(self.entry(tree, &read_path(path)?), Some(Entry::Module(_))),
             Target::Module(module) => {
                 let mut paths = self.paths_ever_of(module, None);
-                let is_found = paths.by_ref().take(MAX_PATHS_OF_MODULE).any(|path| self.names(tree, &path, module));
-                if !is_found && paths.next().is_some() {
-                    return Err(QueryError::TooMany { max: MAX_PATHS_OF_MODULE as u32 });
+                let found = paths.by_ref().take(MAX_LOOKED_AT).any(|path| self.names(tree, &path, module));
+                if !found && paths.next().is_some() {
+                    return Err(QueryError::TooMany { max: MAX_LOOKED_AT as u32 });
                 }
-                is_found
+                found
             }
         })
     }

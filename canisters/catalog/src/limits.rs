@@ -17,9 +17,6 @@ pub const MAX_NAMES_PER_CHANGE: u64 = 1_500_000;
 /// Each takes up to 500,000 instructions for its place in the history of the path.
 pub const MAX_PATHS_PER_COMMIT: usize = 30_000;
 
-/// Paths that ever named a module, of which one is looked for that still does.
-pub const MAX_PATHS_OF_MODULE: usize = 30_000;
-
 /// Commits of the other side that a merge takes in.
 pub const MAX_COMMITS_PER_MERGE: usize = 10_000;
 

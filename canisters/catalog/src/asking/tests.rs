@@ -8,7 +8,7 @@ use depot_types::{
 use super::*;
 use crate::{
     history::{CommitPlace, Place},
-    limits::{MAX_LOG_LINES, MAX_PATHS_OF_MODULE},
+    limits::MAX_LOG_LINES,
     test_fixtures::{ALICE, Fixture, commit_args, module, remove, set},
 };
 
@@ -279,22 +279,6 @@ fn should_look_at_so_many_paths_for_a_page_and_leave_the_rest_to_the_next_one() 
     let first = page(None);
     assert_eq!(first.paths, Vec::<String>::new());
     assert_eq!(page(Some(first.next.unwrap())), whole);
-}
-
-#[test]
-fn should_look_at_so_many_paths_for_a_module_and_not_at_one_more() {
-    let fixture = Fixture::new();
-    fixture.commit(&[set("z", 1), set("b", 2)]).unwrap();
-    let contains = |number| {
-        let target = Target::Module(module(number));
-        fixture.state.borrow().contains(&ContainsArgs { at: None, target })
-    };
-    fixture.record_old_paths(&module(1), MAX_PATHS_OF_MODULE - 1);
-    assert_eq!(contains(1), Ok(true));
-    fixture.record_old_paths(&module(1), MAX_PATHS_OF_MODULE);
-    assert_eq!(contains(1), Err(QueryError::TooMany { max: MAX_PATHS_OF_MODULE as u32 }));
-    fixture.record_old_paths(&module(2), MAX_PATHS_OF_MODULE);
-    assert_eq!(contains(2), Ok(true), "found before");
 }
 
 /// Reads a list in pages of one entry; between two pages the store changes.

@@ -36,7 +36,7 @@ fn should_name_modules_by_their_bytes_and_store_them_once() {
 #[test]
 fn should_validate_modules_before_anything_names_them() {
     let world = World::new(0);
-    for (module, kind) in [(CORE, ModuleKind::Core), (COMPONENT, ModuleKind::Component)] {
+    for (module, kind) in [(CORE, ModuleKind::CoreModule), (COMPONENT, ModuleKind::Component)] {
         assert_eq!(world.depot.upload(module, |_| ()).unwrap().kind, kind);
     }
     let store = world.depot.blob_store();
