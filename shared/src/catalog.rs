@@ -506,6 +506,10 @@ pub struct CatalogStats {
     pub releases: u64,
     /// Modules that the blob store retains for the catalog.
     pub modules: u64,
+    /// Those of them that it is not known to retain: after another blob store was named, a backup read in, or an upgrade
+    /// from version 0.1. The catalog asks for them by itself, every hour; what stays is not in the blob store, or the
+    /// blob store does not let it.
+    pub modules_to_retain: u64,
     /// The number of the last event.
     pub events: u64,
     /// Bytes of stable memory in use for all of it.

@@ -173,8 +173,17 @@ impl Proven {
     /// # Errors
     /// [`ProofError`].
     pub fn release(&self, release: &ReleaseInfo) -> Result<(), ProofError> {
-        let certified = self.hash_at(self.releases, &[release.package.clone(), release.version.clone()])?;
+        let certified = self.release_digest(&release.package, &release.version)?;
         if certified == Some(release_digest(release)) { Ok(()) } else { Err(ProofError::OtherRelease) }
+    }
+
+    /// Returns the [`release_digest`] that is certified of a version of a package; nothing when it is certified not to
+    /// exist.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn release_digest(&self, package: &str, version: &str) -> Result<Option<Hash>, ProofError> {
+        self.hash_at(self.releases, &[package.to_string(), version.to_string()])
     }
 
     fn hash_at(&self, root: Option<Hash>, path: &[String]) -> Result<Option<Hash>, ProofError> {
@@ -222,3 +231,6 @@ impl Proven {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

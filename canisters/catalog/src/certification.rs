@@ -44,7 +44,7 @@ impl<M: Memory> State<M> {
     /// Returns the hash that the canister certifies.
     pub fn certified_data(&self) -> Hash {
         let (heads, releases) = self.certified_tops();
-        certified_root(heads.as_ref(), &self.pages.root(), releases.as_ref())
+        certified_root(heads.as_ref(), &self.unstable_pages.root(), releases.as_ref())
     }
 
     /// Returns the whole tree of which a part, that of HTTP gateways, is shown.
@@ -128,7 +128,7 @@ impl<M: Memory> State<M> {
             let bytes = self.objects.get(id.as_bytes()).or_else(|| self.certified_nodes.get(id.as_bytes()));
             ByteBuf::from(bytes.unwrap_or_else(|| panic!("BUG: the object {id} is missing")))
         });
-        Ok(Witness { certificate, heads, releases, http: self.pages.root(), objects: objects.collect() })
+        Ok(Witness { certificate, heads, releases, http: self.unstable_pages.root(), objects: objects.collect() })
     }
 
     fn known_head(&self, branch: &str) -> Result<Hash, ProveError> {

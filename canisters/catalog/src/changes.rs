@@ -45,9 +45,15 @@ pub(crate) fn read_changes(changes: &[Change]) -> Result<Changes, CommitError> {
             .map_err(|reason| CommitError::InvalidPath { path: excerpt(path, MAX_PATH_BYTES), reason })?;
         read.paths.push(PathChange { path, target });
     }
-    read.paths.sort_by(|one, other| one.path.cmp(&other.path));
+    sort_apart(&mut read.paths)?;
+    Ok(read)
+}
+
+/// Sorts changes by path; none may lie below another one.
+pub(crate) fn sort_apart(changes: &mut [PathChange]) -> Result<(), CommitError> {
+    changes.sort_by(|one, other| one.path.cmp(&other.path));
     // Paths are ordered by segments, so what lies below a path follows it directly.
-    for pair in read.paths.windows(2) {
+    for pair in changes.windows(2) {
         if let [first, second] = pair
             && second.path.segments().starts_with(first.path.segments())
         {
@@ -57,7 +63,7 @@ pub(crate) fn read_changes(changes: &[Change]) -> Result<Changes, CommitError> {
             });
         }
     }
-    Ok(read)
+    Ok(())
 }
 
 impl Changes {

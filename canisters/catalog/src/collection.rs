@@ -65,6 +65,10 @@ impl StoredCollection {
     fn is_marking(&self) -> bool {
         matches!(self.phase, Phase::MarkReleases(_) | Phase::MarkObjects)
     }
+
+    fn is_releasing(&self) -> bool {
+        matches!(self.phase, Phase::FindModules(_) | Phase::ReleaseModules(_))
+    }
 }
 
 /// Runs a slice of a collection of garbage, and begins one when none is going on.
@@ -123,6 +127,11 @@ impl<M: Memory> State<M> {
     /// Tells whether a commit is about to be deleted.
     pub(crate) fn is_leaving(&self, commit: &Hash) -> bool {
         self.is_deleting() && !self.marks.contains_key(commit.as_bytes())
+    }
+
+    /// Tells whether modules are on their way out.
+    pub(crate) fn is_releasing(&self) -> bool {
+        self.collection.get().0.as_ref().is_some_and(StoredCollection::is_releasing)
     }
 
     /// Keeps a commit, and all that it leads to, that comes into use again from being deleted.
@@ -352,7 +361,9 @@ impl<M: Memory> State<M> {
         let Record(Some(StoredCollection { phase: Phase::ReleaseModules(after), .. })) = self.collection.get() else {
             return None;
         };
-        let unused = |module: &StoredHash| !self.marks.contains_key(module);
+        // The blob store acts in the order of calls: a release behind a call to retain would undo it.
+        let is_asked_for = |module: &StoredHash| self.unstable_retaining.contains_key(&Hash::new(*module));
+        let unused = |module: &StoredHash| !self.marks.contains_key(module) && !is_asked_for(module);
         let modules = self.leaving.keys_range(bounds(*after)).filter(unused).take(MAX_MODULES_PER_CALL);
         Some(modules.map(Hash::new).collect())
     }

@@ -15,7 +15,7 @@ use ic_stable_structures::Memory;
 use crate::{
     access::{Movement, check_branch},
     blob_store::retain,
-    changes::{Changes, read_changes},
+    changes::{Changes, read_changes, sort_apart},
     events::Actor,
     limits::{MAX_BRANCHES, MAX_NAMES_PER_CHANGE, MAX_NODE_NAMES, MAX_PATHS_PER_COMMIT},
     runtime::Runtime,
@@ -143,17 +143,7 @@ impl<M: Memory> State<M> {
                 }
             }
         }
-        paths.sort_by(|one, other| one.path.cmp(&other.path));
-        for pair in paths.windows(2) {
-            if let [first, second] = pair
-                && second.path.segments().starts_with(first.path.segments())
-            {
-                return Err(CommitError::OverlappingChanges {
-                    first: first.path.to_string(),
-                    second: second.path.to_string(),
-                });
-            }
-        }
+        sort_apart(&mut paths)?;
         Ok(paths)
     }
 
@@ -174,13 +164,13 @@ impl<M: Memory> State<M> {
 
     /// Prepares a tree that is stored.
     pub(crate) fn prepare_stored(&self, before: Option<Hash>, tree: Hash) -> Result<Prepared, TreeError> {
-        let changed = changed_paths(self, before, Some(tree))?;
+        let changed = self.changed_paths(before, Some(tree))?;
         Ok(Prepared { edited: Edited { root: tree, nodes: vec![] }, changed })
     }
 
-    /// Returns all paths of a tree as removed, if they are not too many for a commit.
-    pub(crate) fn all_paths(&self, tree: Option<Hash>) -> Result<Vec<PathDiff>, TreeError> {
-        changed_paths(self, tree, None)
+    /// Returns the paths in which two stored trees differ, if they are not too many for a commit.
+    pub(crate) fn changed_paths(&self, old: Option<Hash>, new: Option<Hash>) -> Result<Vec<PathDiff>, TreeError> {
+        changed_paths(self, old, new)
     }
 
     /// Stores a commit and lets a branch, which may be new, be at it.
@@ -268,12 +258,6 @@ impl From<Unprepared> for CommitError {
             Unprepared::UnknownPath { path } => Self::UnknownPath { path },
             Unprepared::Tree(error) => error.into(),
         }
-    }
-}
-
-impl From<TextTooLong> for CommitError {
-    fn from(TextTooLong { field, bytes, max }: TextTooLong) -> Self {
-        Self::TextTooLong { field: field.to_string(), bytes: bytes as u32, max: max as u32 }
     }
 }
 

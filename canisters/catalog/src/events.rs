@@ -4,12 +4,12 @@ use candid::Principal;
 use depot_types::{
     Hash,
     catalog::{Event, EventKind, EventsArgs, EventsPage, MovedBy},
-    limits::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES},
 };
 use ic_stable_structures::Memory;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    asking::page,
     state::State,
     stored::{Record, StoredHash},
 };
@@ -149,9 +149,9 @@ impl From<StoredEventKind> for EventKind {
 impl<M: Memory> State<M> {
     /// Lists a page of events, oldest first.
     pub fn events(&self, args: &EventsArgs) -> EventsPage {
-        let limit = args.limit.unwrap_or(DEFAULT_PAGE_ENTRIES).clamp(1, MAX_PAGE_ENTRIES) as usize;
         let first = args.after.unwrap_or(0).saturating_add(1);
-        let events = self.events.range(first..).take(limit).map(|entry| event(*entry.key(), entry.value().0));
+        let events =
+            self.events.range(first..).take(page(args.limit)).map(|entry| event(*entry.key(), entry.value().0));
         EventsPage { events: events.collect(), last: self.last_event() }
     }
 
@@ -192,6 +192,7 @@ fn event(number: u64, stored: StoredEvent) -> Event {
 mod tests {
     use std::borrow::Cow;
 
+    use depot_types::limits::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES};
     use ic_stable_structures::Storable;
 
     use super::*;
@@ -262,5 +263,17 @@ mod tests {
         assert_eq!(page(Some(6), None).events, []);
         assert_eq!(page(Some(u64::MAX), None).events, []);
         assert_eq!(page(None, Some(0)).events.len(), 1);
+    }
+
+    #[test]
+    fn should_hold_pages_at_their_limits_and_one_past() {
+        let fixture = Fixture::new();
+        let mut state = fixture.state.borrow_mut();
+        for freed in 0..=u64::from(MAX_PAGE_ENTRIES) {
+            state.log(Actor { caller: ALICE, now_ns: 0 }, EventKind::GarbageCollected { freed });
+        }
+        let page = |limit| state.events(&EventsArgs { after: None, limit }).events.len() as u32;
+        assert_eq!((page(None), page(Some(MAX_PAGE_ENTRIES))), (DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES));
+        assert_eq!(page(Some(MAX_PAGE_ENTRIES + 1)), MAX_PAGE_ENTRIES);
     }
 }

@@ -13,7 +13,12 @@ use depot_types::{
 use ic_stable_structures::Memory;
 use serde_bytes::ByteBuf;
 
-use crate::{limits::MAX_EXPORT_BYTES, releases::release_info, state::State, version_key::package_of};
+use crate::{
+    limits::{MAX_EXPORT_BYTES, MAX_LOOKED_AT},
+    releases::release_info,
+    state::State,
+    version_key::package_of,
+};
 
 /// Where a backup goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +41,6 @@ const END: u8 = 6;
 
 /// The byte that commits start with.
 const COMMIT_BYTE: u8 = Commit::FIRST_BYTE;
-/// Objects that a page looks at: commits among nodes, and the other way round, are passed over.
-const MAX_ENTRIES: usize = 2_000;
 
 impl Cursor {
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -66,7 +69,7 @@ struct Page {
 
 impl Page {
     fn has_room(&self) -> bool {
-        self.bytes < MAX_EXPORT_BYTES && self.looked_at < MAX_ENTRIES
+        self.bytes < MAX_EXPORT_BYTES && self.looked_at < MAX_LOOKED_AT
     }
 
     fn push(&mut self, item: BackupItem, bytes: usize) {

@@ -30,13 +30,13 @@ impl<M: Memory> State<M> {
         };
         let Some(certificate) = certificate else { return self.answer(&asked, canister).into_response() };
         if asked.is_elsewhere() {
-            return self.pages.nothing_there(&asked, certificate, |http| self.tree_around(http));
+            return self.unstable_pages.nothing_there(&asked, certificate, |http| self.tree_around(http));
         }
-        if self.pages.stamp() != self.stamp() {
+        if self.unstable_pages.stamp() != self.stamp() {
             return ask_again();
         }
         let page = Page::new(&asked, self.answer(&asked, canister));
-        let certified = self.pages.certified(&page, certificate, |http| self.tree_around(http));
+        let certified = self.unstable_pages.certified(&page, certificate, |http| self.tree_around(http));
         certified.map_or_else(ask_again, |header| page.into_response(header))
     }
 
@@ -52,7 +52,7 @@ impl<M: Memory> State<M> {
         }
         self.forget_outdated_pages();
         let page = Page::new(&asked, answer);
-        self.pages.certify(&page);
+        self.unstable_pages.certify(&page);
         page.into_uncertified_response()
     }
 
@@ -60,7 +60,7 @@ impl<M: Memory> State<M> {
     ///
     /// To be called in each message that may have changed it, before the certified data is set.
     pub fn forget_outdated_pages(&mut self) {
-        self.pages.keep_up_with(self.stamp());
+        self.unstable_pages.keep_up_with(self.stamp());
     }
 
     /// Returns what answers depend on: while it is the same, the same is answered.

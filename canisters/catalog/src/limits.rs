@@ -29,8 +29,13 @@ pub const MAX_CONFLICTS_SHOWN: usize = 200;
 /// Common ancestors of which none is before another one, that are merged with each other for a merge.
 pub const MAX_MERGE_BASES: usize = 16;
 
-/// How often common ancestors may themselves have several common ancestors.
+/// How often common ancestors that have several common ancestors themselves are looked through for a merge.
+///
+/// Past that, paths of which they tell different things are in conflict.
 pub const MAX_MERGE_BASE_DEPTH: usize = 16;
+
+/// Common ancestors, theirs and so on, that are looked at for a merge; past that as with [`MAX_MERGE_BASE_DEPTH`].
+pub const MAX_MERGE_BASE_TREES: usize = 256;
 
 /// Branches.
 pub const MAX_BRANCHES: u64 = 1_000;
@@ -58,6 +63,9 @@ pub const MAX_MODULES_PER_CALL: usize = depot_types::limits::MAX_RETAINED_PER_CA
 
 /// How often a change retains its modules anew because a collection of garbage let go of them meanwhile.
 pub const MAX_RETAIN_ROUNDS: usize = 3;
+
+/// How often the blob store is asked to retain what it is not known to, in seconds.
+pub const RETAIN_INTERVAL_SECONDS: u64 = 3_600;
 
 /// How long the blob store may take to answer, in seconds.
 pub const BLOB_STORE_TIMEOUT_SECONDS: u32 = 60;

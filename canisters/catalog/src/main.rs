@@ -1,5 +1,7 @@
 //! Entry points of the catalog; what they do is in the library.
 
+mod timers;
+
 use std::cell::{Cell, RefCell};
 
 use candid::Principal;
@@ -72,6 +74,7 @@ fn init(args: CatalogArgs) {
         ic_cdk::trap(error.to_string());
     }
     certify();
+    timers::start();
 }
 
 #[ic_cdk::pre_upgrade]
@@ -95,6 +98,7 @@ fn post_upgrade(args: Option<CatalogArgs>) {
         ic_cdk::trap(error.to_string());
     }
     certify();
+    timers::start();
 }
 
 #[ic_cdk::update]

@@ -5,15 +5,12 @@ mod conflicts;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
 };
 
 use candid::Principal;
 use depot_types::{
     Hash,
-    catalog::{
-        Conflict, MergeArgs, MergeError, MergePreview, Merged, MovedBy, Note, Resolution, Revision, Take, TreeError,
-    },
+    catalog::{Conflict, MergeArgs, MergeError, MergePreview, Merged, MovedBy, Note, Resolution, Revision, Take},
     limits::{MAX_BRANCH_NAME_BYTES, MAX_CHANGES_PER_COMMIT, MAX_PATH_BYTES},
     objects::Entry,
     path::ModulePath,
@@ -27,11 +24,11 @@ use crate::{
     commit::{CommitNote, Prepared, Unprepared, check_note},
     events::Actor,
     history::{CommitPlace, Reach},
-    limits::{MAX_COMMITS_PER_MERGE, MAX_CONFLICTS_SHOWN, MAX_MERGE_BASE_DEPTH, MAX_MERGE_BASES, MAX_PATHS_PER_COMMIT},
+    limits::{MAX_COMMITS_PER_MERGE, MAX_CONFLICTS_SHOWN, MAX_MERGE_BASE_DEPTH, MAX_MERGE_BASE_TREES, MAX_MERGE_BASES},
     runtime::Runtime,
     state::State,
-    text::{TextTooLong, excerpt},
-    trees::{PathChange, PathDiff, Target, diff},
+    text::excerpt,
+    trees::{PathChange, PathDiff, Target},
 };
 
 /// Brings the changes of a commit, and of all it follows, into a branch.
@@ -105,6 +102,8 @@ enum Base {
     /// No tree.
     Nothing,
     Tree(Hash),
+    /// One that is not looked for any more.
+    Unknown,
     /// What two bases come to when they are merged on their own base.
     Merged {
         one: Box<Base>,
@@ -160,26 +159,29 @@ impl<M: Memory> State<M> {
         if self.only_in(&their_reach, &our_reach, MAX_COMMITS_PER_MERGE).is_none() {
             return Err(MergeError::TooManyCommits { max: MAX_COMMITS_PER_MERGE as u32 });
         }
-        let base = self.base(&our_reach, &their_reach, MAX_MERGE_BASE_DEPTH)?;
+        let base = self.base(&our_reach, &their_reach, 0, &mut 0)?;
         let changes = self.three_way(&base, &ours, &theirs, &request.resolutions)?;
         let prepared = self.prepare(Some(ours.tree), &changes)?;
         Ok(Plan::Commit { parents: [head, from], prepared })
     }
 
-    /// Returns what two sides have in common.
-    fn base(&self, one: &Reach, other: &Reach, depth: usize) -> Result<Base, MergeError> {
+    /// Returns what two sides have in common, which are themselves common ancestors of `nested` others.
+    ///
+    /// `trees` counts all common ancestors that are looked at for a merge.
+    fn base(&self, one: &Reach, other: &Reach, nested: usize, trees: &mut usize) -> Result<Base, MergeError> {
         let heads = self.common_heads(one, other);
         if heads.len() > MAX_MERGE_BASES {
             return Err(MergeError::TooManyBases { max: MAX_MERGE_BASES as u32 });
+        }
+        *trees += heads.len();
+        if heads.len() > 1 && (nested > MAX_MERGE_BASE_DEPTH || *trees > MAX_MERGE_BASE_TREES) {
+            return Ok(Base::Unknown);
         }
         let mut places = heads.into_iter().map(|number| self.commit_place(number)).rev();
         let Some(first) = places.next() else { return Ok(Base::Nothing) };
         let (mut base, mut seen) = (Base::Tree(first.tree), vec![first.place]);
         for next in places {
-            let below = match depth.checked_sub(1) {
-                Some(depth) => self.base(&self.reach(seen.clone()), &self.reach([next.place]), depth)?,
-                None => Base::Nothing,
-            };
+            let below = self.base(&self.reach(seen.clone()), &self.reach([next.place]), nested + 1, trees)?;
             base = Base::Merged { one: Box::new(base), other: Box::new(Base::Tree(next.tree)), base: Box::new(below) };
             seen.push(next.place);
         }
@@ -189,6 +191,8 @@ impl<M: Memory> State<M> {
     fn in_base(&self, base: &Base, path: &[String]) -> InBase {
         match base {
             Base::Nothing => InBase::Entry(None),
+            // Whatever is taken could be what nobody meant: whoever merges has to say.
+            Base::Unknown => InBase::Unclear,
             Base::Tree(tree) => InBase::Entry(self.module_at(*tree, path)),
             Base::Merged { one, other, base } => {
                 let (one, other) = (self.in_base(one, path), self.in_base(other, path));
@@ -221,8 +225,9 @@ impl<M: Memory> State<M> {
         theirs: &CommitPlace,
         resolutions: &BTreeMap<Vec<String>, Take>,
     ) -> Result<Vec<PathChange>, MergeError> {
+        let differences = self.changed_paths(Some(ours.tree), Some(theirs.tree)).map_err(MergeError::Tree)?;
         let mut sides = Sides::default();
-        for PathDiff { path, old, new } in self.all_differences(ours.tree, theirs.tree)? {
+        for PathDiff { path, old, new } in differences {
             let base = self.in_base(base, &path);
             let outcome = match base {
                 InBase::Entry(base) if base == old => Some(new),
@@ -256,20 +261,6 @@ impl<M: Memory> State<M> {
         Ok(sides.changes().into_iter().map(change).collect())
     }
 
-    fn all_differences(&self, ours: Hash, theirs: Hash) -> Result<Vec<PathDiff>, MergeError> {
-        let mut found = vec![];
-        let flow = diff(self, Some(ours), Some(theirs), None, &mut |difference| {
-            found.push(difference);
-            if found.len() > MAX_PATHS_PER_COMMIT { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        match flow {
-            ControlFlow::Continue(()) => Ok(found),
-            ControlFlow::Break(()) => {
-                Err(MergeError::Tree(TreeError::TooManyPaths { max: MAX_PATHS_PER_COMMIT as u32 }))
-            }
-        }
-    }
-
     fn apply_merge(&mut self, request: Request, actor: Actor) -> Result<Merged, MergeError> {
         let plan = self.plan_merge(&request)?;
         let Request { into, from, note, .. } = request;
@@ -300,12 +291,6 @@ impl From<Unprepared> for MergeError {
             Unprepared::Tree(error) => Self::Tree(error),
             Unprepared::UnknownPath { path } => Self::NotInConflict { path },
         }
-    }
-}
-
-impl From<TextTooLong> for MergeError {
-    fn from(TextTooLong { field, bytes, max }: TextTooLong) -> Self {
-        Self::TextTooLong { field: field.to_string(), bytes: bytes as u32, max: max as u32 }
     }
 }
 

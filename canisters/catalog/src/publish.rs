@@ -21,7 +21,7 @@ use crate::{
     runtime::Runtime,
     state::State,
     stored::{Record, StoredPackage, StoredRelease},
-    text::{TextTooLong, check_length, excerpt},
+    text::{check_length, excerpt},
     version_key::release_key,
 };
 
@@ -116,12 +116,6 @@ impl From<Refusal> for PublishError {
             Refusal::NotAllowed(caller) => Self::NotAllowed { caller },
             Refusal::Importing => Self::Importing,
         }
-    }
-}
-
-impl From<TextTooLong> for PublishError {
-    fn from(TextTooLong { field, bytes, max }: TextTooLong) -> Self {
-        Self::TextTooLong { field: field.to_string(), bytes: bytes as u32, max: max as u32 }
     }
 }
 

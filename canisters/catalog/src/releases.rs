@@ -6,14 +6,13 @@ use depot_types::{
         CatalogSource, FindArgs, ListVersionsArgs, ReleaseInfo, ResolveError, ResolvedModule, VersionArgs,
         VersionError, VersionPage, VersionSummary,
     },
-    limits::{
-        DEFAULT_PAGE_ENTRIES, MAX_PACKAGE_NAME_BYTES, MAX_PAGE_ENTRIES, MAX_REQUIREMENT_BYTES, MAX_VERSION_BYTES,
-    },
+    limits::{MAX_PACKAGE_NAME_BYTES, MAX_REQUIREMENT_BYTES, MAX_VERSION_BYTES},
 };
 use ic_stable_structures::Memory;
 use semver::{Version, VersionReq};
 
 use crate::{
+    asking::page,
     state::State,
     stored::{Record, StoredRelease},
     text::excerpt,
@@ -31,7 +30,7 @@ impl<M: Memory> State<M> {
         if let Some(after) = &args.after {
             keys.end = release_key(&args.package, &read_version(after)?);
         }
-        let limit = args.limit.unwrap_or(DEFAULT_PAGE_ENTRIES).clamp(1, MAX_PAGE_ENTRIES) as usize;
+        let limit = page(args.limit);
         let mut releases = self.releases.range(keys).rev();
         let versions: Vec<VersionSummary> =
             releases.by_ref().take(limit).map(|entry| summary(entry.value().0)).collect();

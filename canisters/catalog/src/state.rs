@@ -1,6 +1,10 @@
-//! The state of the catalog, in stable structures only: nothing has to be saved before an upgrade.
+//! The state of the catalog, in stable structures but for what calls that are open need: nothing has to be saved before
+//! an upgrade.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use candid::Principal;
 use depot_types::{
@@ -61,7 +65,10 @@ pub struct State<M: Memory> {
     pub(crate) certified: StableCell<Record<StoredCertified>, M>,
     pub(crate) certified_nodes: StableBTreeMap<StoredHash, Vec<u8>, M>,
     /// Not stable: an upgrade begins anew.
-    pub(crate) pages: CertifiedPages,
+    pub(crate) unstable_pages: CertifiedPages,
+    /// Modules that the blob store is being asked to retain, and by how many calls. On the heap: an upgrade waits for
+    /// the answers.
+    pub(crate) unstable_retaining: BTreeMap<Hash, usize>,
 }
 
 /// Stable memory has a layout that this code cannot read.
@@ -123,7 +130,8 @@ impl<M: Memory> State<M> {
             import: StableCell::init(memory(IMPORT_MEMORY_ID), Record(None)),
             certified: StableCell::init(memory(CERTIFIED_MEMORY_ID), Record(StoredCertified::default())),
             certified_nodes: StableBTreeMap::init(memory(CERTIFIED_NODES_MEMORY_ID)),
-            pages: CertifiedPages::default(),
+            unstable_pages: CertifiedPages::default(),
+            unstable_retaining: BTreeMap::new(),
         };
         if found == 1 {
             state.index_layout_1();
@@ -173,6 +181,7 @@ impl<M: Memory> State<M> {
             branches: self.branches.len(),
             releases: self.releases.len(),
             modules: self.modules.len(),
+            modules_to_retain: self.modules_to_retain(),
             events: self.events.last_key_value().map_or(0, |(last, _)| last),
             stable_bytes,
             methods,

@@ -14,21 +14,26 @@ use candid::Principal;
 use depot_types::{
     Hash,
     catalog::{
-        CallFailure, CatalogArgs, Change, CommitArgs, CommitError, CommitInfo, FindArgs, PublishArgs, PublishError,
-        ReleaseInfo,
+        CallFailure, CatalogArgs, Change, CommitArgs, CommitError, CommitInfo, FindArgs, MovedBy, PublishArgs,
+        PublishError, ReleaseInfo,
     },
+    objects::Commit,
+    path::ModulePath,
 };
 use ic_stable_structures::{
-    VectorMemory,
+    Memory, VectorMemory,
     memory_manager::{MemoryManager, VirtualMemory},
 };
 
 use crate::{
     commit::commit,
+    events::Actor,
+    history::module_path_key,
     lifecycle,
     publish::publish,
     runtime::{BlobStoreFailure, Runtime},
     state::State,
+    trees::{PathChange, Target, edit},
 };
 
 /// The controller of the catalog.
@@ -144,6 +149,38 @@ impl Fixture {
         self.commit_as(ALICE, CommitArgs { branch: Some(branch.to_string()), ..commit_args(changes) })
     }
 
+    /// Appends commits to a branch that all have its content, which takes less time than changing something.
+    pub(crate) fn lengthen(&self, branch: &str, count: usize) {
+        let mut state = self.state.borrow_mut();
+        let mut head = state.head(branch).flatten().unwrap();
+        let tree = state.place_of(&head).tree;
+        for _ in 0..count {
+            head = state.add_bare_commit(tree, vec![head]);
+        }
+        state.move_head(branch, Some(head), MovedBy::Commit, Actor { caller: ALICE, now_ns: 0 });
+    }
+
+    /// Records that a module has named paths that it does not name any more.
+    pub(crate) fn record_old_paths(&self, module: &Hash, count: usize) {
+        let mut state = self.state.borrow_mut();
+        for number in 0..count {
+            state.module_paths.insert(module_path_key(module, &format!("old/{number:06}")), ());
+        }
+    }
+
+    /// Stores a tree whose folder `d` has so many modules; no commit has it.
+    pub(crate) fn store_tree(&self, modules: usize) -> Hash {
+        let mut state = self.state.borrow_mut();
+        let change = |number| PathChange {
+            path: ModulePath::of_segments(vec!["d".to_string(), format!("{number:06}")]),
+            target: Target::Set(module(1)),
+        };
+        let changes: Vec<PathChange> = (0..modules).map(change).collect();
+        let edited = edit(&*state, None, &changes).unwrap();
+        edited.nodes.into_iter().for_each(|node| state.put_node(node));
+        edited.root
+    }
+
     /// Returns the module that a path of a branch names.
     pub(crate) fn found(&self, branch: &str, path: &str) -> Option<Hash> {
         let args = FindArgs { branch: Some(branch.to_string()), path: path.to_string() };
@@ -163,6 +200,18 @@ impl Fixture {
     }
 }
 
+impl<M: Memory> State<M> {
+    /// Stores a commit of which no path is recorded to have changed.
+    pub(crate) fn add_bare_commit(&mut self, tree: Hash, parents: Vec<Hash>) -> Hash {
+        let (message, time_ns) = (String::new(), 0);
+        let commit = Commit { tree, parents, author: ALICE, author_name: None, message, time_ns };
+        let object = commit.encode();
+        let id = object.id;
+        self.add_commit(object, &commit, &[]);
+        id
+    }
+}
+
 pub(crate) fn open(memory: &VectorMemory) -> State<VirtualMemory<VectorMemory>> {
     let manager = MemoryManager::init_with_bucket_size(memory.clone(), 1);
     State::open(|id| manager.get(id)).unwrap()
@@ -179,8 +228,26 @@ pub(crate) struct ScriptedRuntime {
     retained: RefCell<BTreeSet<Hash>>,
     instructions: Cell<u64>,
     instructions_per_look: Cell<u64>,
-    always_leaving: RefCell<Option<(Vec<Hash>, TestState)>>,
+    leaving: RefCell<Option<Leaving>>,
     during_next_call: RefCell<Option<Box<dyn FnOnce()>>>,
+}
+
+/// Modules that are let go of while others are asked for.
+struct Leaving {
+    modules: Vec<Hash>,
+    /// Calls during which they are.
+    calls: usize,
+    state: TestState,
+}
+
+impl Leaving {
+    fn during_call(&mut self, asked: &[Hash]) {
+        let Some(rest) = self.calls.checked_sub(1) else { return };
+        self.calls = rest;
+        for module in self.modules.iter().filter(|module| !asked.contains(module)) {
+            self.state.borrow_mut().leaving.insert(*module.as_bytes(), ());
+        }
+    }
 }
 
 impl Default for ScriptedRuntime {
@@ -195,7 +262,7 @@ impl Default for ScriptedRuntime {
             retained: RefCell::default(),
             instructions: Cell::default(),
             instructions_per_look: Cell::default(),
-            always_leaving: RefCell::default(),
+            leaving: RefCell::default(),
             during_next_call: RefCell::default(),
         }
     }
@@ -215,9 +282,9 @@ impl ScriptedRuntime {
         *self.during_next_call.borrow_mut() = Some(Box::new(happening));
     }
 
-    /// Lets modules be let go of during each call that is not about them.
-    pub(crate) fn always_leave(&self, modules: Vec<Hash>, state: TestState) {
-        *self.always_leaving.borrow_mut() = Some((modules, state));
+    /// Lets modules be let go of during each of so many calls that is not about them.
+    pub(crate) fn leave_during_calls(&self, modules: Vec<Hash>, calls: usize, state: TestState) {
+        *self.leaving.borrow_mut() = Some(Leaving { modules, calls, state });
     }
 
     pub(crate) fn set_holder(&self, is_holder: bool) {
@@ -284,7 +351,8 @@ impl Runtime for ScriptedRuntime {
         for module in modules {
             let answer = self.answers.borrow().get(module).cloned();
             match answer.unwrap_or(Ok(true)) {
-                Ok(true) => _ = self.retained.borrow_mut().insert(*module),
+                Ok(true) if self.is_holder.get() => _ = self.retained.borrow_mut().insert(*module),
+                Ok(true) => (),
                 Ok(false) => unknown.push(*module),
                 Err(failure) => {
                     next_message().await;
@@ -293,10 +361,8 @@ impl Runtime for ScriptedRuntime {
             }
         }
         self.call(blob_store, modules).await?;
-        if let Some((leaving, state)) = &*self.always_leaving.borrow() {
-            for module in leaving.iter().filter(|module| !modules.contains(module)) {
-                state.borrow_mut().leaving.insert(*module.as_bytes(), ());
-            }
+        if let Some(leaving) = &mut *self.leaving.borrow_mut() {
+            leaving.during_call(modules);
         }
         Ok(unknown)
     }

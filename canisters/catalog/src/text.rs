@@ -1,5 +1,7 @@
 //! Bounds on texts that callers send and that are sent back to them.
 
+use depot_types::catalog::{CommitError, MergeError, PublishError, UndoError};
+
 /// A text that is longer than its field allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TextTooLong {
@@ -10,6 +12,19 @@ pub(crate) struct TextTooLong {
     /// Bytes allowed.
     pub(crate) max: usize,
 }
+
+/// Lets errors tell that a text is too long.
+macro_rules! tell_text_too_long {
+    ($($error:ident),+) => {$(
+        impl From<TextTooLong> for $error {
+            fn from(TextTooLong { field, bytes, max }: TextTooLong) -> Self {
+                Self::TextTooLong { field: field.to_string(), bytes: bytes as u32, max: max as u32 }
+            }
+        }
+    )+};
+}
+
+tell_text_too_long!(CommitError, MergeError, PublishError, UndoError);
 
 /// Checks that the text of a field has `max` bytes at the most.
 pub(crate) fn check_length(field: &'static str, text: &str, max: usize) -> Result<(), TextTooLong> {

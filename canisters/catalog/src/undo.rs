@@ -17,7 +17,7 @@ use crate::{
     history::Path,
     runtime::Runtime,
     state::State,
-    text::{TextTooLong, excerpt},
+    text::excerpt,
     trees::{Edited, PathChange, Target},
 };
 
@@ -153,7 +153,7 @@ impl Undo {
                 Some(target) => state.prepare_stored(before, state.place_of(&target).tree)?,
                 None => {
                     let empty = Node::Leaf(vec![]).encode();
-                    let changed = state.all_paths(before)?;
+                    let changed = state.changed_paths(before, None)?;
                     Prepared { edited: Edited { root: empty.id, nodes: vec![empty] }, changed }
                 }
             };
@@ -222,12 +222,6 @@ impl From<Unprepared> for UndoError {
             Unprepared::Tree(error) => Self::Tree(error),
             Unprepared::UnknownPath { path } => Self::UnknownPath { path },
         }
-    }
-}
-
-impl From<TextTooLong> for UndoError {
-    fn from(TextTooLong { field, bytes, max }: TextTooLong) -> Self {
-        Self::TextTooLong { field: field.to_string(), bytes: bytes as u32, max: max as u32 }
     }
 }
 

@@ -1,9 +1,16 @@
-use depot_types::catalog::{
-    AuditArgs, Change, CommitInfo, LogArgs, PathAudit, PathVersion, PathVersionArgs, PathVersionsArgs, Target,
+use depot_types::{
+    catalog::{
+        AuditArgs, Change, CommitInfo, LogArgs, PathAudit, PathVersion, PathVersionArgs, PathVersionsArgs, Target,
+    },
+    objects::Commit,
 };
 
 use super::*;
-use crate::test_fixtures::{ALICE, Fixture, commit_args, module, remove, set};
+use crate::{
+    history::{CommitPlace, Place},
+    limits::MAX_LOG_LINES,
+    test_fixtures::{ALICE, Fixture, commit_args, module, remove, set},
+};
 
 fn history(fixture: &Fixture, commits: &[&[Change]]) -> Vec<CommitInfo> {
     commits.iter().map(|changes| fixture.commit(changes).unwrap()).collect()
@@ -212,4 +219,155 @@ fn should_compare_any_two_commits_and_nothing() {
     assert_eq!(diff(None, &commits[0]), [change("a", None, Some(1)), change("d/b", None, Some(2))]);
     let from = Some(Revision::Commit(commits[0].id));
     assert_eq!(diff(from, &second), [change("a", Some(1), None), change("e", None, Some(3))]);
+}
+
+/// Stores a commit without what the history knows of it but its number and its parents.
+fn add_row(fixture: &Fixture, tree: Hash, parents: Vec<u64>) -> u64 {
+    let mut state = fixture.state.borrow_mut();
+    let ids = parents.iter().map(|parent| state.commit_place(*parent).id).collect();
+    let number = state.commits.last_key_value().map_or(0, |(last, _)| last + 1);
+    let (message, time_ns) = (String::new(), number);
+    let commit = Commit { tree, parents: ids, author: ALICE, author_name: None, message, time_ns };
+    let object = commit.encode();
+    let place = CommitPlace { id: object.id, tree, place: Place { line: number, position: 0 }, parents };
+    state.commit_numbers.insert(*object.id.as_bytes(), number);
+    state.commits.insert(number, place);
+    state.put_object(object);
+    number
+}
+
+/// Returns the log of merges, one after the other, of so many histories that have nothing in common.
+fn log_of_lines(lines: usize) -> Result<Vec<CommitInfo>, QueryError> {
+    let fixture = Fixture::new();
+    let tree = fixture.store_tree(1);
+    let roots: Vec<u64> = (0..lines).map(|_| add_row(&fixture, tree, vec![])).collect();
+    let last = roots.iter().copied().reduce(|merged, root| add_row(&fixture, tree, vec![merged, root])).unwrap();
+    let state = fixture.state.borrow();
+    let at = Some(Revision::Commit(state.commit_place(last).id));
+    let (mut commits, mut after) = (vec![], None);
+    loop {
+        let page = state.commit_log(&LogArgs { at: at.clone(), after, limit: Some(MAX_PAGE_ENTRIES) })?;
+        commits.extend(page.commits);
+        after = page.next;
+        if after.is_none() {
+            return Ok(commits);
+        }
+    }
+}
+
+#[test]
+fn should_go_on_with_so_many_lines_of_a_log_and_not_with_one_more() {
+    let log = log_of_lines(MAX_LOG_LINES).unwrap();
+    assert_eq!(log.len(), 2 * MAX_LOG_LINES - 1);
+    let times: Vec<u64> = log.iter().map(|commit| commit.time_ns).collect();
+    assert!(times.is_sorted_by(|one, other| one > other), "latest first, each once");
+    let refused = log_of_lines(MAX_LOG_LINES + 1);
+    assert_eq!(refused, Err(QueryError::TooManyLines { max: MAX_LOG_LINES as u32 }));
+}
+
+#[test]
+fn should_look_at_so_many_paths_for_a_page_and_leave_the_rest_to_the_next_one() {
+    let fixture = Fixture::new();
+    let commit = fixture.commit(&[set("z", 1)]).unwrap().id;
+    // `z` comes after all of them.
+    fixture.record_old_paths(&module(1), MAX_LOOKED_AT - 1);
+    let state = || fixture.state.borrow();
+    let page = |after| state().paths_of(&PathsOfArgs { at: None, module_hash: module(1), after, limit: None }).unwrap();
+    let whole = PathsPage { commit: Some(commit), paths: vec!["z".to_string()], next: None };
+    assert_eq!(page(None), whole);
+    fixture.record_old_paths(&module(1), MAX_LOOKED_AT);
+    let first = page(None);
+    assert_eq!(first.paths, Vec::<String>::new());
+    assert_eq!(page(Some(first.next.unwrap())), whole);
+}
+
+/// Reads a list in pages of one entry; between two pages the store changes.
+fn pages_while_working<C, T>(fixture: &Fixture, mut page: impl FnMut(Option<C>) -> (Vec<T>, Option<C>)) -> Vec<T> {
+    let (mut all, mut after, mut count) = (vec![], None, 0);
+    loop {
+        let (items, next) = page(after);
+        all.extend(items);
+        after = next;
+        if after.is_none() {
+            assert!(count > 2, "there is more than one page");
+            return all;
+        }
+        count += 1;
+        let time = fixture.head().map_or(0, |head| fixture.state.borrow().stored_commit(&head).time_ns);
+        fixture.runtime.set_now_ns(time + 1);
+        match count % 3 {
+            0 => _ = fixture.commit(&[set("d/new", time)]).unwrap(),
+            1 => _ = fixture.commit(&[set("d/new", time), set("a", time), set(&format!("n{time}"), 1)]).unwrap(),
+            _ => fixture.reopen(),
+        }
+    }
+}
+
+#[test]
+fn should_go_on_with_every_list_while_the_store_changes() {
+    let fixture = Fixture::new();
+    let old = history(
+        &fixture,
+        &[
+            &[set("d/x", 1), set("d/y", 1), set("d/z", 1), set("a", 1)],
+            &[set("a", 2), set("d/new", 8)],
+            &[set("a", 3), set("d/x", 9)],
+            &[set("a", 4)],
+        ],
+    );
+    let args = depot_types::catalog::CreateBranchArgs { name: "kept".to_string(), from: None };
+    crate::branches::create_branch(&mut fixture.state.borrow_mut(), &fixture.runtime, ALICE, args).unwrap();
+    let state = || fixture.state.borrow();
+    let limit = Some(1);
+    let at = || Some(Revision::Branch("main".to_string()));
+    let first = Some(Revision::Commit(old[0].id));
+    let text = |path: &str| path.to_string();
+
+    // A list asked for by the name of a branch is about the commit that the branch was at.
+    let whole = |revision| state().list(&ListArgs { at: revision, ..ListArgs::default() }).unwrap().modules;
+    let expected = whole(at());
+    let listed = pages_while_working(&fixture, |after| {
+        let page = state().list(&ListArgs { at: at(), after, limit, prefix: None }).unwrap();
+        (page.modules, page.next)
+    });
+    assert_eq!(listed, expected);
+
+    let old_head = || Some(Revision::Branch("kept".to_string()));
+    let listed = pages_while_working(&fixture, |after| {
+        let args = PathsOfArgs { at: first.clone(), module_hash: module(1), after, limit };
+        let page = state().paths_of(&args).unwrap();
+        (page.paths, page.next)
+    });
+    assert_eq!(listed, ["a", "d/x", "d/y", "d/z"]);
+
+    let listed = pages_while_working(&fixture, |after| {
+        let args = PathVersionsArgs { at: old_head(), path: text("a"), after, limit };
+        let page = state().path_versions(&args).unwrap();
+        (page.versions, page.next)
+    });
+    let found: Vec<(Hash, Hash)> = listed.into_iter().map(|version| (version.module_hash, version.commit)).collect();
+    let expected: Vec<(Hash, Hash)> = (1..).zip(&old).map(|(number, commit)| (module(number), commit.id)).collect();
+    assert_eq!(found, expected);
+
+    let listed = pages_while_working(&fixture, |after| {
+        let page = state().commit_log(&LogArgs { at: old_head(), after, limit }).unwrap();
+        (page.commits, page.next)
+    });
+    assert_eq!(listed, old.iter().rev().cloned().collect::<Vec<_>>());
+
+    let listed = pages_while_working(&fixture, |after| {
+        let page = state().audit(&AuditArgs { at: old_head(), path: text("a"), after, limit }).unwrap();
+        (page.changes, page.next)
+    });
+    let found: Vec<Hash> = listed.into_iter().map(|change| change.commit).collect();
+    assert_eq!(found, old.iter().rev().map(|commit| commit.id).collect::<Vec<_>>());
+
+    let listed = pages_while_working(&fixture, |after| {
+        let args = DiffArgs { from: first.clone(), to: Revision::Branch("main".to_string()), after, limit };
+        let page = state().diff(&args).unwrap();
+        (page.changes, page.next)
+    });
+    let to = listed.iter().position(|change| change.path == "d/x").unwrap();
+    assert_eq!((listed[0].path.as_str(), listed[to].new), ("a", Some(module(9))));
+    assert!(listed.is_sorted_by(|one, other| segments_of(&one.path) < segments_of(&other.path)), "each once");
 }

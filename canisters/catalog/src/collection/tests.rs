@@ -155,6 +155,28 @@ fn should_retain_a_module_anew_that_is_named_while_it_is_released() {
     assert_eq!(fixture.state.borrow().unknown_modules([module(1)]), []);
 }
 
+/// The blob store does what it is asked in the order in which it is asked: to release a module behind a call to retain
+/// it that is not answered yet would undo that.
+#[test]
+fn should_not_release_a_module_that_a_commit_waits_for() {
+    let fixture = Fixture::new();
+    fixture.commit(&[set("a", 1)]).unwrap();
+    fixture.commit(&[set("a", 2)]).unwrap();
+    let twin = fixture.twin();
+    twin.runtime.set_holder(false);
+    assert!(call(&twin, Some("main")).is_err());
+    twin.runtime.set_holder(true);
+    fixture.runtime.during_next_call(move || {
+        let status = call(&twin, None).unwrap();
+        assert_eq!((status.finished, status.modules), (true, 0));
+    });
+    fixture.commit(&[set("b", 1)]).unwrap();
+    assert_eq!(fixture.state.borrow().unknown_modules([module(1)]), []);
+    // Without the commit it would have gone, and does when nothing names it any more.
+    fixture.commit(&[remove("b")]).unwrap();
+    assert_eq!(collected(&fixture, Some("main")).modules, 1);
+}
+
 #[test]
 fn should_end_without_the_blob_store_only_when_it_lets_go() {
     let fixture = Fixture::new();
@@ -177,4 +199,43 @@ fn should_be_for_controllers_and_known_branches() {
     assert!(matches!(refused, Err(CollectGarbageError::Denied(_))));
     let unknown = CollectGarbageError::UnknownBranch { branch: "dev".to_string() };
     assert_eq!(call(&fixture, Some("dev")), Err(unknown));
+}
+
+#[test]
+fn should_release_in_bounded_calls_and_forget_paths_within_bounds() {
+    let fixture = Fixture::new();
+    let count = MAX_MODULES_PER_CALL as u64 + 1;
+    for part in (0..=count).collect::<Vec<u64>>().chunks(50) {
+        fixture.commit(&part.iter().map(|number| set(&format!("d/{number}"), *number)).collect::<Vec<_>>()).unwrap();
+    }
+    fixture.commit(&[remove("d"), set("a", count)]).unwrap();
+    // One of them has named as many paths as are forgotten with it, another one more; `d/…` is one of each.
+    fixture.record_old_paths(&module(1), MAX_LOOKED_AT - 1);
+    fixture.record_old_paths(&module(2), MAX_LOOKED_AT);
+    let twin = fixture.twin();
+    let largest = || fixture.runtime.largest_call();
+    assert!(largest() < MAX_MODULES_PER_CALL);
+    assert_eq!(collected(&twin, Some("main")).modules, count);
+    assert_eq!(twin.runtime.largest_call(), MAX_MODULES_PER_CALL);
+    let left = |number| fixture.state.borrow().paths_ever_of(&module(number), None).count();
+    assert_eq!((left(1), left(2)), (0, 1));
+    // A path that was not forgotten does no harm: what it names is looked up.
+    fixture.commit(&[set("b", 2)]).unwrap();
+    let args = depot_types::catalog::PathsOfArgs { at: None, module_hash: module(2), after: None, limit: None };
+    assert_eq!(fixture.state.borrow().paths_of(&args).unwrap().paths, ["b"]);
+}
+
+#[test]
+fn should_end_a_slice_at_so_many_instructions() {
+    let fixture = Fixture::new();
+    history(&fixture, "main", 2);
+    let phase = || fixture.state.borrow().collection.get().0.clone().map(|collection| collection.phase);
+    fixture.runtime.set_instructions_per_look(MAX_GC_SLICE_INSTRUCTIONS);
+    assert!(!call(&fixture, None).unwrap().finished);
+    assert_eq!(phase(), Some(Phase::MarkReleases(None)), "a slice that has used them up does nothing more");
+    fixture.runtime.set_instructions_per_look(MAX_GC_SLICE_INSTRUCTIONS - 1);
+    assert!(!call(&fixture, None).unwrap().finished);
+    assert_eq!(phase(), Some(Phase::MarkObjects), "one step, and a look past the limit");
+    fixture.runtime.set_instructions_per_look(0);
+    assert!(call(&fixture, None).unwrap().finished);
 }

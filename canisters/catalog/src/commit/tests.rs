@@ -1,9 +1,10 @@
 use depot_types::{
-    catalog::{BranchInfo, Change, FindArgs},
+    catalog::{BranchInfo, Change, FindArgs, MergeArgs, MergeError, Note, Revision, RollbackArgs},
     path::NameError,
 };
 
 use super::*;
+use crate::history::module_path_key;
 use crate::test_fixtures::{ALICE, BOB, CONTROLLER, Fixture, commit_args, module, remove, set, unavailable};
 
 fn found(fixture: &Fixture, path: &str) -> Option<Hash> {
@@ -213,4 +214,61 @@ fn should_refuse_a_publisher_who_was_removed_during_the_call() {
     race(&fixture, |other| _ = other.state.borrow_mut().publishers.remove(&ALICE));
     assert_eq!(fixture.commit(&[set("a", 1)]), Err(CommitError::NotAllowed { caller: ALICE }));
     assert_eq!(fixture.head(), None);
+}
+
+/// Lets `main` be at a commit whose folder `d` has so many modules.
+fn with_modules(count: usize) -> Fixture {
+    let fixture = Fixture::new();
+    let tree = fixture.store_tree(count);
+    let mut state = fixture.state.borrow_mut();
+    let head = state.add_bare_commit(tree, vec![]);
+    state.move_head("main", Some(head), MovedBy::Commit, Actor { caller: ALICE, now_ns: 0 });
+    drop(state);
+    fixture
+}
+
+#[test]
+fn should_change_so_many_paths_and_not_one_more() {
+    let too_many = TreeError::TooManyPaths { max: MAX_PATHS_PER_COMMIT as u32 };
+    let removal = read_changes(&[remove("d")]).unwrap().paths;
+    let fixture = with_modules(MAX_PATHS_PER_COMMIT);
+    let state = fixture.state.borrow();
+    let tree = fixture_tree(&state);
+    assert_eq!(state.prepare(Some(tree), &removal).unwrap().changed.len(), MAX_PATHS_PER_COMMIT);
+    assert_eq!(state.prepare_stored(None, tree).unwrap().changed.len(), MAX_PATHS_PER_COMMIT);
+
+    let fixture = with_modules(MAX_PATHS_PER_COMMIT + 1);
+    let tree = fixture_tree(&fixture.state.borrow());
+    assert_eq!(fixture.state.borrow().prepare_stored(None, tree), Err(too_many.clone()));
+    assert_eq!(fixture.commit(&[remove("d")]), Err(too_many.clone().into()));
+    let (branch, path, note) = (None, None, Note::default());
+    let args = RollbackArgs { branch, path, count: 1, revert: true, note };
+    let refused = crate::undo::rollback(&mut fixture.state.borrow_mut(), &fixture.runtime, ALICE, args);
+    assert_eq!(refused, Err(too_many.clone().into()));
+    let other =
+        CommitArgs { branch: Some("other".to_string()), create_branch: Some(true), ..commit_args(&[set("x", 1)]) };
+    let from = Revision::Commit(fixture.commit_as(ALICE, other).unwrap().id);
+    let args = MergeArgs { into: None, from, resolutions: vec![], note: Note::default() };
+    assert_eq!(fixture.state.borrow().preview_merge(args), Err(MergeError::Tree(too_many)));
+}
+
+fn fixture_tree<M: Memory>(state: &State<M>) -> Hash {
+    let head = state.head("main").flatten().unwrap();
+    state.place_of(&head).tree
+}
+
+#[test]
+fn should_look_at_so_many_paths_of_a_module_to_remove_and_not_one_more() {
+    let fixture = Fixture::new();
+    fixture.commit(&[set("a", 1), set("b", 2)]).unwrap();
+    let removal = [Change::RemoveModule { module_hash: module(1) }, set("c", 3)];
+    // `a` is one of the paths that are looked at.
+    fixture.record_old_paths(&module(1), MAX_PATHS_PER_COMMIT);
+    let refused = fixture.commit(&removal);
+    assert_eq!(refused, Err(CommitError::TooManyPaths { max: MAX_PATHS_PER_COMMIT as u32 }));
+    let mut state = fixture.state.borrow_mut();
+    state.module_paths.remove(&module_path_key(&module(1), "old/000000"));
+    drop(state);
+    fixture.commit(&removal).unwrap();
+    assert_eq!((fixture.found("main", "a"), fixture.found("main", "c")), (None, Some(module(3))));
 }

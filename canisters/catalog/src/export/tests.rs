@@ -59,3 +59,26 @@ fn should_begin_anew_after_a_collection_of_garbage() {
     assert!(export(None).is_ok());
     assert_eq!(export(Some(ByteBuf::from(vec![1]))), Err(ExportError::InvalidCursor));
 }
+
+#[test]
+fn should_look_at_so_many_objects_for_a_page_and_leave_the_rest_to_the_next_one() {
+    let fixture = Fixture::new();
+    fixture.commit(&[set("a", 1)]).unwrap();
+    // Commits are passed over where nodes are looked for: three of four objects are.
+    fixture.lengthen("main", MAX_LOOKED_AT);
+    let export = |after| fixture.state.borrow().export(&ExportArgs { after }).unwrap();
+    let (mut after, mut looked_at, mut pages) = (None, 0, vec![]);
+    loop {
+        let page = export(after);
+        pages.push(page.items.len());
+        looked_at += page.items.len();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // A branch, a publisher, a node, the commits, two events, the end.
+    assert_eq!(looked_at, 1 + 1 + 1 + MAX_LOOKED_AT + 1 + 2 + 1);
+    // Branch and publisher are looked at before the 2,002 objects, and the rest of those before the commits.
+    assert!(pages.len() == 3 && pages.iter().all(|items| *items <= MAX_LOOKED_AT), "{pages:?}");
+}

@@ -1,7 +1,10 @@
-use depot_types::catalog::{CommitError, Denied, Event, ExportArgs, MovedBy};
+use depot_types::{
+    catalog::{CommitError, Denied, Event, ExportArgs, MovedBy},
+    limits::{MAX_AUTHOR_NAME_BYTES, MAX_COMMIT_MESSAGE_BYTES},
+};
 
 use super::*;
-use crate::test_fixtures::{ALICE, CONTROLLER, Fixture, commit_args, module, remove, set};
+use crate::test_fixtures::{ALICE, CONTROLLER, Fixture, commit_args, module, principal, remove, set};
 
 fn backup(fixture: &Fixture) -> Vec<BackupItem> {
     let (mut items, mut after) = (vec![], None);
@@ -120,4 +123,89 @@ fn should_refuse_items_that_are_not_what_they_have_to_be() {
         kind: EventKind::HeadMoved { branch: "b".to_string(), old: None, new: None, by: MovedBy::Commit },
     };
     refused(&[BackupItem::Event(event)], 0, InvalidItem::OutOfPlace);
+}
+
+#[test]
+fn should_hold_branches_publishers_releases_and_texts_at_their_limits_and_one_past() {
+    let branch = |number: u64, head| {
+        let (name, default) = (format!("b{number:04}"), number == 0);
+        BackupItem::Branch { name, head, protected: false, default }
+    };
+    let publisher = |number: u64| BackupItem::Publisher(principal(100 + number));
+    let release = |version: &str, description: usize, source: usize| {
+        BackupItem::Release(ReleaseInfo {
+            package: "p".to_string(),
+            version: version.to_string(),
+            module_hash: module(1),
+            description: "d".repeat(description),
+            source: Some("s".repeat(source)),
+            publisher: ALICE,
+            published_at_ns: 1,
+        })
+    };
+    let check = |fixture: &Fixture, good: Vec<BackupItem>, bad: BackupItem| {
+        let count = good.len() as u64;
+        assert_eq!(read_in(fixture, 0, &good), Ok(ImportStatus { position: count, finished: false }));
+        let refused = ImportError::InvalidItem { position: count, reason: InvalidItem::BreaksRule };
+        assert_eq!(read_in(fixture, count, &[bad]), Err(refused));
+    };
+    let branches: Vec<BackupItem> = (0..MAX_BRANCHES).map(|number| branch(number, None)).collect();
+    check(&Fixture::new(), branches, branch(MAX_BRANCHES, None));
+    // Alice is on the list already.
+    let publishers: Vec<BackupItem> = (0..MAX_PUBLISHERS - 1).map(publisher).collect();
+    let again = [publishers, vec![publisher(0), BackupItem::Publisher(ALICE)]].concat();
+    check(&Fixture::new(), again, publisher(MAX_PUBLISHERS));
+
+    let longest = || vec![release("1.0.0", MAX_DESCRIPTION_BYTES, MAX_SOURCE_BYTES)];
+    check(&Fixture::new(), longest(), release("1.0.1", MAX_DESCRIPTION_BYTES + 1, 0));
+    check(&Fixture::new(), longest(), release("1.0.1", 0, MAX_SOURCE_BYTES + 1));
+    check(&Fixture::new(), longest(), release("1.0", 0, 0));
+    let fixture = Fixture::new();
+    let almost = Record(crate::stored::StoredPackage { versions: MAX_VERSIONS_PER_PACKAGE - 1 });
+    fixture.state.borrow_mut().packages.insert("p".to_string(), almost);
+    check(&fixture, longest(), release("1.0.1", 0, 0));
+}
+
+#[test]
+fn should_read_in_commits_at_their_limits_and_not_past_them() {
+    let tree = Node::Leaf(vec![]).encode();
+    let commit = |number: usize, parents: Vec<Hash>, message: usize, author_name: usize| {
+        let (message, author_name) = ("m".repeat(message), Some("n".repeat(author_name)));
+        Commit { tree: tree.id, parents, author: ALICE, author_name, message, time_ns: number as u64 }.encode()
+    };
+    let item = |object: &EncodedObject| BackupItem::Commit(object.bytes.clone().into());
+    let parents = [0, 1, 2].map(|number| commit(number, vec![], 0, 0));
+    let ids = |count: usize| parents[..count].iter().map(|parent| parent.id).collect::<Vec<Hash>>();
+    let good = commit(3, ids(MAX_PARENTS), MAX_COMMIT_MESSAGE_BYTES, MAX_AUTHOR_NAME_BYTES);
+    let fixture = Fixture::new();
+    let mut items = vec![BackupItem::Node(tree.bytes.clone().into())];
+    items.extend(parents.iter().chain([&good]).map(item));
+    read_in(&fixture, 0, &items).unwrap();
+    for bad in [
+        commit(4, ids(MAX_PARENTS + 1), 0, 0),
+        commit(4, vec![], MAX_COMMIT_MESSAGE_BYTES + 1, 0),
+        commit(4, vec![], 0, MAX_AUTHOR_NAME_BYTES + 1),
+    ] {
+        let position = items.len() as u64;
+        let refused = ImportError::InvalidItem { position, reason: InvalidItem::BreaksRule };
+        assert_eq!(read_in(&fixture, position, &[item(&bad)]), Err(refused));
+    }
+}
+
+#[test]
+fn should_read_in_merges_that_take_in_so_many_commits_and_not_one_more() {
+    let fixture = Fixture::new();
+    let base = fixture.commit(&[set("a", 1)]).unwrap();
+    let tree = fixture.store_tree(1);
+    let ours = fixture.state.borrow_mut().add_bare_commit(tree, vec![base.id]);
+    fixture.lengthen("main", MAX_COMMITS_PER_MERGE);
+    let check = || {
+        let (message, time_ns) = (String::new(), 1);
+        let parents = vec![ours, fixture.head().unwrap()];
+        let merge = Commit { tree, parents, author: ALICE, author_name: None, message, time_ns };
+        fixture.state.borrow().check_merge(&merge)
+    };
+    assert_eq!(check(), Ok(()));
+    fixture.lengthen("main", 1);
+    assert_eq!(check(), Err(InvalidItem::BreaksRule));
 }

@@ -1,12 +1,16 @@
-use std::io::Read;
+use std::{collections::BTreeSet, io::Read};
 
-use depot_types::catalog::{AuditArgs, LogArgs, PathVersionsArgs, VersionArgs};
+use depot_types::{
+    Hash,
+    catalog::{AuditArgs, CommitError, LogArgs, ModuleError, PathVersionsArgs, VersionArgs},
+};
 use flate2::read::GzDecoder;
 use ic_stable_structures::{Memory, VectorMemory};
 
 use crate::{
+    blob_store::retain_all,
     state::LAYOUT_VERSION,
-    test_fixtures::{CONTROLLER, Fixture, commit_args, module, open, remove, set},
+    test_fixtures::{CONTROLLER, Fixture, block_on, commit_args, module, open, remove, set},
 };
 
 /// Stable memory as version 0.1 of the catalog left it on a network: four commits on `main` (ninety modules in the
@@ -39,7 +43,7 @@ fn should_take_over_what_layout_1_holds() {
     assert_eq!((audit("apps/one.wasm"), audit("top"), audit("big/7.wasm"), audit("apps")), (3, 2, 1, 3));
     let release = VersionArgs { package: "app".to_string(), version: "1.1.0-rc.1".to_string() };
     assert!(state.version_info(&release).is_ok());
-    let named = state.modules.keys().map(depot_types::Hash::new).collect::<Vec<_>>();
+    let named = state.modules.keys().map(Hash::new).collect::<Vec<_>>();
     assert_eq!((named.len(), state.unknown_modules(named.clone())), (4, named));
     let certified = state.certified_data();
     drop(state);
@@ -59,4 +63,24 @@ fn should_go_on_with_what_layout_1_holds() {
     assert!(fixture.found("main", "big/8.wasm").is_some());
     assert_eq!(fixture.found("main", "big/7.wasm"), None);
     assert_eq!(LAYOUT_VERSION, 2);
+}
+
+/// Layout 1 did not let the blob store know what it needs.
+#[test]
+fn should_retain_what_layout_1_names_without_being_asked() {
+    let fixture = Fixture::on(layout_1());
+    let blob_store = fixture.state.borrow().blob_store();
+    fixture.runtime.set_blob_store(blob_store);
+    let to_retain = || fixture.state.borrow().stats(0, vec![]).modules_to_retain;
+    assert_eq!(to_retain(), 4);
+    // As long as the blob store does not let it, every change that names a module says so, and so does the count.
+    fixture.runtime.set_holder(false);
+    let refused = fixture.commit_as(CONTROLLER, commit_args(&[set("x", 1)]));
+    assert_eq!(refused, Err(CommitError::NotHolder { blob_store }));
+    assert_eq!(block_on(retain_all(&fixture.state, &fixture.runtime)), Err(ModuleError::NotHolder { blob_store }));
+    assert_eq!((to_retain(), fixture.runtime.retained().len()), (4, 0));
+    fixture.runtime.set_holder(true);
+    assert_eq!(block_on(retain_all(&fixture.state, &fixture.runtime)), Ok(()));
+    let named: BTreeSet<Hash> = fixture.state.borrow().modules.keys().map(Hash::new).collect();
+    assert_eq!((to_retain(), fixture.runtime.retained()), (0, named));
 }

@@ -1,3 +1,5 @@
+mod limits;
+
 use depot_types::catalog::{Change, CommitInfo, CreateBranchArgs};
 
 use super::*;

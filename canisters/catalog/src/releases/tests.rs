@@ -1,4 +1,7 @@
-use depot_types::catalog::FindError;
+use depot_types::{
+    catalog::FindError,
+    limits::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES},
+};
 
 use super::*;
 use crate::test_fixtures::{Fixture, module, set};

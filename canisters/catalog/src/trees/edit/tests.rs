@@ -215,3 +215,68 @@ proptest! {
         }
     }
 }
+
+/// A folder of three, in which so many folders have as many names as a node can have; the first one has fewer.
+struct FullFolders {
+    nodes: BTreeMap<Hash, Rc<Node>>,
+    full: Rc<Node>,
+    changes: Vec<PathChange>,
+}
+
+impl FullFolders {
+    /// Makes folders whose nodes have so many names together, and a change in each of them.
+    fn new(names: usize) -> Self {
+        let level_0 = (0..).map(|number| format!("{number}")).filter(|name| name_level(name) == 0);
+        let all: Vec<String> = level_0.take(MAX_NODE_NAMES).collect();
+        let leaf = |count: usize| {
+            let mut entries: Vec<_> =
+                all[..count].iter().map(|name| (name.clone(), Entry::Module(module(1)))).collect();
+            entries.sort();
+            Rc::new(Node::Leaf(entries))
+        };
+        let mut made = Self { nodes: BTreeMap::new(), full: leaf(MAX_NODE_NAMES), changes: vec![] };
+        let folder = |id: &[&str]| Hash::of(id.join("/").as_bytes());
+        let top = ["a", "b", "c"];
+        // The top folder, two that have the full ones, and the names in those.
+        let full = (names - top.len()) / (MAX_NODE_NAMES + 1);
+        let rest = (names - top.len()) % (MAX_NODE_NAMES + 1);
+        let entries = |path: &str, names: &[String]| {
+            let mut entries: Vec<_> =
+                names.iter().map(|name| (name.clone(), Entry::Folder(folder(&[path, name])))).collect();
+            entries.sort();
+            Rc::new(Node::Leaf(entries))
+        };
+        let half = full / 2;
+        made.nodes.insert(folder(&[]), entries("", &top.map(str::to_string)));
+        made.nodes.insert(folder(&["", "a"]), leaf(rest));
+        for (name, folders) in [("b", &all[..half]), ("c", &all[..full - half])] {
+            made.nodes.insert(folder(&["", name]), entries(name, folders));
+            let changed = folders.iter().map(|folder| vec![name.to_string(), folder.clone(), all[0].clone()]);
+            made.changes.extend(changed.map(Self::change));
+        }
+        made.changes.push(Self::change(vec!["a".to_string(), all[0].clone()]));
+        made.changes.sort_by(|one, other| one.path.cmp(&other.path));
+        made
+    }
+
+    fn change(segments: Vec<String>) -> PathChange {
+        PathChange { path: ModulePath::of_segments(segments), target: Target::Set(module(2)) }
+    }
+}
+
+impl Nodes for FullFolders {
+    fn node(&self, id: &Hash) -> Rc<Node> {
+        Rc::clone(self.nodes.get(id).unwrap_or(&self.full))
+    }
+}
+
+#[test]
+fn should_read_so_many_names_for_a_change_and_not_one_more() {
+    let edited = |names: u64| {
+        let folders = FullFolders::new(names as usize);
+        edit(&folders, Some(Hash::of(b"")), &folders.changes).map(|edited| edited.nodes.len())
+    };
+    // A node for each folder: the top one, three in it, and the full ones.
+    assert_eq!(edited(MAX_NAMES_PER_CHANGE), Ok(1 + 3 + (MAX_NAMES_PER_CHANGE as usize - 3) / (MAX_NODE_NAMES + 1)));
+    assert_eq!(edited(MAX_NAMES_PER_CHANGE + 1), Err(EditError::TooLarge));
+}
