@@ -4,6 +4,7 @@ mod blob_store;
 mod candid_interfaces;
 mod catalog;
 mod catalog_history;
+mod catalog_scale;
 mod conformance;
 mod demo;
 mod deploy;
