@@ -3,7 +3,7 @@
 //! Histories are made without a network, which is the same for the canister (see [`crate::offline`]) and much faster.
 
 use anyhow::{Context, anyhow, bail, ensure};
-use candid::{CandidType, Principal};
+use candid::{CandidType, Encode, Principal};
 use depot_types::{
     Hash,
     catalog::{
@@ -315,5 +315,5 @@ fn imports(count: usize, offline: &Offline) -> anyhow::Result<Vec<Figure>> {
 }
 
 fn encode(args: &impl CandidType) -> anyhow::Result<Vec<u8>> {
-    Ok(candid::Encode!(args)?)
+    Ok(Encode!(args)?)
 }
