@@ -56,7 +56,8 @@ impl<M: Memory> State<M> {
     /// Tells whether a path names a module, or a module has a path. Nothing is in a branch without commits.
     ///
     /// # Errors
-    /// [`QueryError`].
+    /// [`QueryError`]; [`QueryError::TooMany`] when a module had many paths, and none of the first [`MAX_LOOKED_AT`] of
+    /// them names it: [`State::paths_of`] goes through all.
     pub fn contains(&self, args: &ContainsArgs) -> Result<bool, QueryError> {
         let commit = match self.revision(args.at.as_ref()) {
             Ok(commit) => commit,
@@ -66,7 +67,14 @@ impl<M: Memory> State<M> {
         let tree = self.place_of(&commit).tree;
         Ok(match &args.target {
             Target::Path(path) => matches!(self.entry(tree, &read_path(path)?), Some(Entry::Module(_))),
-            Target::Module(module) => self.paths_ever_of(module, None).any(|path| self.names(tree, &path, module)),
+            Target::Module(module) => {
+                let mut paths = self.paths_ever_of(module, None);
+                let found = paths.by_ref().take(MAX_LOOKED_AT).any(|path| self.names(tree, &path, module));
+                if !found && paths.next().is_some() {
+                    return Err(QueryError::TooMany { max: MAX_LOOKED_AT as u32 });
+                }
+                found
+            }
         })
     }
 
