@@ -10,22 +10,38 @@ mod history;
 mod largest;
 mod stored;
 
+use self::figures::Benchmark;
+
 /// Prints one line per figure: `name value unit`.
 #[derive(Debug, Parser)]
 #[command(
     name = "bench",
-    after_help = "Examples:\n  ./scripts/bench\n  ./scripts/bench blob_store\n  ./scripts/bench --compare"
+    after_help = "Examples:\n  ./scripts/bench\n  ./scripts/bench blob_store\n  ./scripts/bench --compare\n  \
+                  ./scripts/bench --all --write\n\n\
+                  Benchmarks that take minutes (the largest modules, stores and histories) run only when they are asked \
+                  for: by a name that theirs starts with or that starts with theirs, or with --all."
 )]
 pub struct Args {
-    /// Runs only benchmarks whose name starts with this.
+    /// Runs only benchmarks whose name starts with this, those that take minutes among them.
     #[arg(default_value = "")]
     name: String,
+    /// Runs also the benchmarks that take minutes.
+    #[arg(long)]
+    all: bool,
     /// Prints after the figures which of them moved from those in the repository.
     #[arg(long)]
     compare: bool,
     /// Writes the figures to the results in the repository.
     #[arg(long, conflicts_with = "compare")]
     write: bool,
+}
+
+impl Args {
+    /// Tells whether a benchmark is to be run.
+    fn want(&self, benchmark: &Benchmark) -> bool {
+        let is_named = benchmark.name.starts_with(&self.name) || self.name.starts_with(benchmark.name);
+        is_named && (self.all || !self.name.is_empty() || !benchmark.takes_minutes)
+    }
 }
 
 /// A figure of a benchmark.
@@ -70,7 +86,7 @@ const NOTABLE_CHANGE: f64 = 0.005;
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut figures = Vec::new();
     for benchmark in figures::ALL {
-        if !benchmark.name.starts_with(&args.name) && !args.name.starts_with(benchmark.name) {
+        if !args.want(benchmark) {
             continue;
         }
         let found = (benchmark.run)().with_context(|| format!("benchmark {} failed", benchmark.name))?;
@@ -131,6 +147,23 @@ fn compare(known: &[Figure], measured: &[Figure]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn should_run_what_takes_minutes_only_when_asked_to() {
+        let benchmark = |name, takes_minutes| Benchmark { name, takes_minutes, run: || Ok(vec![]) };
+        let (quick, slow) = (benchmark("a.", false), benchmark("a.large.", true));
+        for (name, all, wants) in [
+            ("", false, (true, false)),
+            ("", true, (true, true)),
+            ("a", false, (true, true)),
+            ("a.large.", false, (true, true)),
+            ("a.small", false, (true, false)),
+            ("b", true, (false, false)),
+        ] {
+            let args = Args { name: name.to_string(), all, compare: false, write: false };
+            assert_eq!((args.want(&quick), args.want(&slow)), wants, "{name}");
+        }
+    }
 
     #[test]
     fn should_write_figures_as_they_are_read() {

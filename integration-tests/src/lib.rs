@@ -11,5 +11,8 @@ pub mod depot;
 
 pub mod made;
 pub mod network;
+pub mod offline;
+pub mod past;
+pub mod questions;
 pub mod universal;
 pub mod wasms;

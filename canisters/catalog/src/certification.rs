@@ -22,7 +22,7 @@ use serde_bytes::ByteBuf;
 
 use crate::{
     history::Path,
-    limits::MAX_PROOF_COMMITS,
+    limits::{MAX_PROOF_COMMITS, MAX_PROOF_COMMITS_LOOKED_AT},
     releases::parse_version,
     state::State,
     stored::{Record, StoredHash},
@@ -95,7 +95,6 @@ impl<M: Memory> State<M> {
     /// # Errors
     /// [`ProveError`]: there is nothing to prove, or not here.
     pub fn prove(&self, target: &ProofTarget, certificate: Option<Vec<u8>>) -> Result<Witness, ProveError> {
-        let certificate = ByteBuf::from(certificate.ok_or(ProveError::NoCertificate)?);
         let (heads, releases) = self.certified_tops();
         let mut objects = BTreeSet::new();
         match target {
@@ -128,7 +127,9 @@ impl<M: Memory> State<M> {
             let bytes = self.objects.get(id.as_bytes()).or_else(|| self.certified_nodes.get(id.as_bytes()));
             ByteBuf::from(bytes.unwrap_or_else(|| panic!("BUG: the object {id} is missing")))
         });
-        Ok(Witness { certificate, heads, releases, http: self.unstable_pages.root(), objects: objects.collect() })
+        let (objects, http) = (objects.collect(), self.unstable_pages.root());
+        let certificate = ByteBuf::from(certificate.ok_or(ProveError::NoCertificate)?);
+        Ok(Witness { certificate, heads, releases, http, objects })
     }
 
     fn known_head(&self, branch: &str) -> Result<Hash, ProveError> {
@@ -162,21 +163,12 @@ impl<M: Memory> State<M> {
         let found = last.and_then(|last| self.version_change(&key, &last.node, index.saturating_add(1)));
         let target = found.ok_or(ProveError::UnknownVersion { versions })?.node.commit;
         let goal = self.commit_place(target);
-        let mut commit = self.place_of(&head);
-        for _ in 0..MAX_PROOF_COMMITS {
-            objects.insert(commit.id);
-            if commit.id == goal.id {
-                self.prove_path(goal.id, path, objects);
-                return Ok(());
-            }
-            let parents: Vec<_> = commit.parents.iter().map(|parent| self.commit_place(*parent)).collect();
-            let next = match parents.as_slice() {
-                [only] => Some(only.clone()),
-                parents => parents.iter().find(|parent| self.reach([parent.place]).has(goal.place)).cloned(),
-            };
-            commit = next.expect("BUG: a commit with a version of a path is not behind the head");
-        }
-        Err(ProveError::TooManyCommits { max: MAX_PROOF_COMMITS as u32 })
+        let way = self.way_back(&self.place_of(&head), &goal, MAX_PROOF_COMMITS_LOOKED_AT);
+        let too_many = || ProveError::TooManyCommits { max: MAX_PROOF_COMMITS as u32 };
+        let way = way.filter(|way| way.len() <= MAX_PROOF_COMMITS).ok_or_else(too_many)?;
+        objects.extend(way.into_iter().map(|commit| commit.id));
+        self.prove_path(goal.id, path, objects);
+        Ok(())
     }
 }
 

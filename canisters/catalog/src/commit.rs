@@ -152,12 +152,13 @@ impl<M: Memory> State<M> {
     /// # Errors
     /// [`Unprepared`]: the tree cannot be made, or a path to remove is not there.
     pub(crate) fn prepare(&self, tree: Option<Hash>, changes: &[PathChange]) -> Result<Prepared, Unprepared> {
-        let edited = edit(self, tree, changes)?;
+        let overlay = Overlay { state: self, known: RefCell::default() };
+        let edited = edit(&overlay, tree, changes)?;
         let made = edited.nodes.iter().map(|object| {
             let node = Node::decode(&object.bytes).expect("BUG: a node just made cannot be read");
             (object.id, Rc::new(node))
         });
-        let overlay = Overlay { state: self, made: made.collect() };
+        overlay.known.borrow_mut().extend(made);
         let changed = changed_paths(&overlay, tree, Some(edited.root)).map_err(Unprepared::Tree)?;
         Ok(Prepared { edited, changed })
     }
@@ -207,15 +208,15 @@ impl<M: Memory> State<M> {
     }
 }
 
-/// Nodes that are stored, and such as are about to be.
+/// Nodes that are stored, each of which is read once, and such as are about to be.
 struct Overlay<'a, M: Memory> {
     state: &'a State<M>,
-    made: BTreeMap<Hash, Rc<Node>>,
+    known: RefCell<BTreeMap<Hash, Rc<Node>>>,
 }
 
 impl<M: Memory> Nodes for Overlay<'_, M> {
     fn node(&self, id: &Hash) -> Rc<Node> {
-        self.made.get(id).map_or_else(|| self.state.node(id), Rc::clone)
+        Rc::clone(self.known.borrow_mut().entry(*id).or_insert_with(|| self.state.node(id)))
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Commits are numbered in the order in which they came, so a commit has a greater number than those it follows. Each
 //! one lies on a *line*: it continues the line of its first parent when that is the last of its line, and starts a new
-//! line otherwise. What leads from commit to commit is then one step for a whole line: ancestors by first parents,
-//! what is before what, and what two commits have in common ([`reach`]), and since when a path stands for what
-//! ([`paths`]).
+//! line otherwise. What leads from commit to commit is then one step for a whole line: ancestors by first parents ([`lines`]),
+//! what two commits have in common ([`reach`]), and since when a path stands for what ([`paths`]).
 
+mod lines;
 mod paths;
 mod reach;
 
@@ -17,8 +17,9 @@ use depot_types::{
 };
 use ic_stable_structures::{Memory, Storable, storable::Bound};
 
+pub(crate) use lines::LineStart;
 pub(crate) use paths::{Found, Path, PlaceOfChange, StoredPathChange, module_path_key};
-pub(crate) use reach::Reach;
+pub(crate) use reach::Apart;
 
 use crate::{
     state::State,
@@ -133,39 +134,6 @@ impl Fields<'_> {
     }
 }
 
-/// Where a line starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LineStart {
-    /// The commit that the first one of the line follows; none when it follows nothing.
-    pub(crate) parent: Option<Place>,
-    /// The position that the next commit on the line would have. It never falls: what garbage collection has taken
-    /// away from the end of a line is not given to other commits.
-    pub(crate) next: u64,
-}
-
-impl Storable for LineStart {
-    const BOUND: Bound = Bound::Bounded { max_size: 8 + Place::BYTES as u32, is_fixed_size: false };
-
-    fn to_bytes(&self) -> Cow<'_, [u8]> {
-        let mut bytes = self.next.to_be_bytes().to_vec();
-        if let Some(parent) = self.parent {
-            bytes.extend_from_slice(&parent.to_array());
-        }
-        Cow::Owned(bytes)
-    }
-
-    fn into_bytes(self) -> Vec<u8> {
-        self.to_bytes().into_owned()
-    }
-
-    fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
-        let mut fields = Fields(&bytes);
-        let next = fields.number();
-        let parent = (!fields.0.is_empty()).then(|| Place { line: fields.number(), position: fields.number() });
-        Self { parent, next }
-    }
-}
-
 impl<M: Memory> State<M> {
     /// Returns the number of a commit, unless there is none of this id, or garbage collection is about to take it.
     pub(crate) fn commit_number(&self, id: &Hash) -> Option<u64> {
@@ -185,23 +153,6 @@ impl<M: Memory> State<M> {
 
     pub(crate) fn commit_at(&self, place: Place) -> u64 {
         self.lines.get(&place).unwrap_or_else(|| panic!("BUG: there is no commit at {place:?}"))
-    }
-
-    fn line_start(&self, line: u64) -> LineStart {
-        self.line_starts.get(&line).unwrap_or_else(|| panic!("BUG: the line {line} is missing"))
-    }
-
-    /// Returns the commit that is so many first parents before another one, or how many there are at the most.
-    pub(crate) fn first_parent(&self, of: Place, steps: u64) -> Result<Place, u64> {
-        let (mut place, mut left) = (of, steps);
-        loop {
-            if let Some(position) = place.position.checked_sub(left) {
-                return Ok(Place { position, ..place });
-            }
-            let Some(parent) = self.line_start(place.line).parent else { return Err(steps - left + place.position) };
-            left -= place.position + 1;
-            place = parent;
-        }
     }
 
     /// Stores a commit whose nodes are stored and whose parents are known, and what it changes of which paths; one
@@ -230,19 +181,6 @@ impl<M: Memory> State<M> {
         self.record_paths(number, &stored, &parents, changed);
     }
 
-    fn next_place(&mut self, parent: Option<Place>) -> Place {
-        if let Some(parent) = parent {
-            let start = self.line_start(parent.line);
-            if start.next == parent.position + 1 {
-                self.line_starts.insert(parent.line, LineStart { next: start.next + 1, ..start });
-                return Place { line: parent.line, position: start.next };
-            }
-        }
-        let line = self.line_starts.last_key_value().map_or(0, |(last, _)| last + 1);
-        self.line_starts.insert(line, LineStart { parent, next: 1 });
-        Place { line, position: 0 }
-    }
-
     /// Returns what a path stands for in a commit's tree.
     pub(crate) fn entry(&self, tree: Hash, segments: &[String]) -> Option<Entry> {
         entry_at(self, tree, segments)
@@ -255,3 +193,6 @@ impl<M: Memory> Nodes for State<M> {
         Rc::new(Node::decode(&bytes).expect("BUG: a stored node cannot be read"))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,10 @@ use crate::{
     commit::check_note,
     events::Actor,
     history::MAX_PARENTS,
-    limits::{MAX_BRANCHES, MAX_COMMITS_PER_MERGE, MAX_IMPORT_INSTRUCTIONS, MAX_PUBLISHERS, MAX_VERSIONS_PER_PACKAGE},
+    limits::{
+        MAX_BRANCHES, MAX_COMMITS_PER_MERGE, MAX_IMPORT_INSTRUCTIONS, MAX_PUBLISHERS, MAX_STEPS_APART,
+        MAX_VERSIONS_PER_PACKAGE,
+    },
     releases::{parse_version, stored_release},
     runtime::Runtime,
     state::State,
@@ -260,8 +263,8 @@ impl<M: Memory> State<M> {
     /// Checks that a merge takes in no more commits than one may.
     fn check_merge(&self, commit: &Commit) -> Result<(), InvalidItem> {
         let [ours, theirs] = commit.parents.as_slice() else { return Ok(()) };
-        let (ours, theirs) = (self.reach([self.place_of(ours).place]), self.reach([self.place_of(theirs).place]));
-        let taken_in = self.only_in(&theirs, &ours, MAX_COMMITS_PER_MERGE);
+        let apart = self.apart([self.place_of(ours).place], [self.place_of(theirs).place], MAX_STEPS_APART);
+        let taken_in = apart.and_then(|apart| self.only_theirs(&apart, MAX_COMMITS_PER_MERGE));
         if taken_in.is_some() { Ok(()) } else { Err(InvalidItem::BreaksRule) }
     }
 

@@ -20,6 +20,11 @@ pub const MAX_PATHS_PER_COMMIT: usize = 30_000;
 /// Commits of the other side that a merge takes in.
 pub const MAX_COMMITS_PER_MERGE: usize = 10_000;
 
+/// Lines and merges of both sides of a merge, since they went apart, that are gone through for it.
+///
+/// Each takes up to 100,000 instructions, so asking what a merge would come to stays within the limit of a query.
+pub const MAX_STEPS_APART: usize = 30_000;
+
 /// Versions of a path, on both sides together, that a merge brings into one order.
 pub const MAX_VERSIONS_JOINED: usize = 5_000;
 
@@ -75,6 +80,9 @@ pub const MAX_GC_SLICE_INSTRUCTIONS: u64 = 4_000_000_000;
 
 /// Commits that a witness holds: between a branch's head and the commit that brought a version of a path.
 pub const MAX_PROOF_COMMITS: usize = 1_000;
+
+/// Commits that are looked at for a witness: those of it, and others that were made between them.
+pub const MAX_PROOF_COMMITS_LOOKED_AT: usize = 10_000;
 
 /// Instructions after which an import leaves the rest of a page to the next message.
 pub const MAX_IMPORT_INSTRUCTIONS: u64 = 15_000_000_000;

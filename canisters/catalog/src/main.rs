@@ -97,7 +97,7 @@ fn post_upgrade(args: Option<CatalogArgs>) {
     {
         ic_cdk::trap(error.to_string());
     }
-    certify();
+    metered("post_upgrade", ());
     timers::start();
 }
 

@@ -61,7 +61,7 @@ pub const CERTIFIED_MEMORY_ID: MemoryId = MemoryId::new(22);
 pub const CERTIFIED_NODES_MEMORY_ID: MemoryId = MemoryId::new(23);
 
 /// Pages of 64 KiB by which a memory grows: 4 MiB, of which the manager can hand out 128 GiB.
-const BUCKET_PAGES: u16 = 64;
+pub const BUCKET_PAGES: u16 = 64;
 
 /// The state of the canister, as entry points share it.
 pub type CanisterState = Rc<RefCell<State<VirtualMemory<DefaultMemoryImpl>>>>;

@@ -23,8 +23,11 @@ use crate::{
     blob_store::retain,
     commit::{CommitNote, Prepared, Unprepared, check_note},
     events::Actor,
-    history::{CommitPlace, Reach},
-    limits::{MAX_COMMITS_PER_MERGE, MAX_CONFLICTS_SHOWN, MAX_MERGE_BASE_DEPTH, MAX_MERGE_BASE_TREES, MAX_MERGE_BASES},
+    history::{Apart, CommitPlace, Place},
+    limits::{
+        MAX_COMMITS_PER_MERGE, MAX_CONFLICTS_SHOWN, MAX_MERGE_BASE_DEPTH, MAX_MERGE_BASE_TREES, MAX_MERGE_BASES,
+        MAX_STEPS_APART,
+    },
     runtime::Runtime,
     state::State,
     text::excerpt,
@@ -149,27 +152,36 @@ impl<M: Memory> State<M> {
         let theirs = self.place_of(&from);
         let Some(head) = head else { return Ok(Plan::FastForward { previous: None, head: from }) };
         let ours = self.place_of(&head);
-        let (our_reach, their_reach) = (self.reach([ours.place]), self.reach([theirs.place]));
-        if our_reach.has(theirs.place) {
+        let apart = self.merge_sides([ours.place], [theirs.place])?;
+        if apart.ours.has(theirs.place) {
             return Ok(Plan::UpToDate { head });
         }
-        if their_reach.has(ours.place) {
+        if apart.theirs.has(ours.place) {
             return Ok(Plan::FastForward { previous: Some(head), head: from });
         }
-        if self.only_in(&their_reach, &our_reach, MAX_COMMITS_PER_MERGE).is_none() {
+        if self.only_theirs(&apart, MAX_COMMITS_PER_MERGE).is_none() {
             return Err(MergeError::TooManyCommits { max: MAX_COMMITS_PER_MERGE as u32 });
         }
-        let base = self.base(&our_reach, &their_reach, 0, &mut 0)?;
+        let base = self.base(&apart, 0, &mut 0)?;
         let changes = self.three_way(&base, &ours, &theirs, &request.resolutions)?;
         let prepared = self.prepare(Some(ours.tree), &changes)?;
         Ok(Plan::Commit { parents: [head, from], prepared })
     }
 
+    fn merge_sides(
+        &self,
+        ours: impl IntoIterator<Item = Place>,
+        theirs: impl IntoIterator<Item = Place>,
+    ) -> Result<Apart, MergeError> {
+        let apart = self.apart(ours, theirs, MAX_STEPS_APART);
+        apart.ok_or(MergeError::TooManyCommits { max: MAX_STEPS_APART as u32 })
+    }
+
     /// Returns what two sides have in common, which are themselves common ancestors of `nested` others.
     ///
     /// `trees` counts all common ancestors that are looked at for a merge.
-    fn base(&self, one: &Reach, other: &Reach, nested: usize, trees: &mut usize) -> Result<Base, MergeError> {
-        let heads = self.common_heads(one, other);
+    fn base(&self, apart: &Apart, nested: usize, trees: &mut usize) -> Result<Base, MergeError> {
+        let heads = self.common_heads(apart);
         if heads.len() > MAX_MERGE_BASES {
             return Err(MergeError::TooManyBases { max: MAX_MERGE_BASES as u32 });
         }
@@ -181,7 +193,8 @@ impl<M: Memory> State<M> {
         let Some(first) = places.next() else { return Ok(Base::Nothing) };
         let (mut base, mut seen) = (Base::Tree(first.tree), vec![first.place]);
         for next in places {
-            let below = self.base(&self.reach(seen.clone()), &self.reach([next.place]), nested + 1, trees)?;
+            let apart = self.merge_sides(seen.clone(), [next.place])?;
+            let below = self.base(&apart, nested + 1, trees)?;
             base = Base::Merged { one: Box::new(base), other: Box::new(Base::Tree(next.tree)), base: Box::new(below) };
             seen.push(next.place);
         }

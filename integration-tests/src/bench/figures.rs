@@ -15,19 +15,22 @@ use crate::{
 /// A benchmark: a name that its figures start with, and what computes them.
 pub(super) struct Benchmark {
     pub(super) name: &'static str,
+    /// Whether it is run only when it is asked for.
+    pub(super) takes_minutes: bool,
     pub(super) run: fn() -> anyhow::Result<Vec<Figure>>,
 }
 
 /// All benchmarks.
 pub(super) const ALL: &[Benchmark] = &[
-    Benchmark { name: "blob_store.", run: blob_store },
-    Benchmark { name: "blob_store.at_", run: stored::run },
-    Benchmark { name: "blob_store.largest.", run: largest::run },
-    Benchmark { name: "catalog.commit.", run: catalog_commit },
-    Benchmark { name: "catalog.", run: history::over_paths },
-    Benchmark { name: "catalog.", run: history::over_commits },
-    Benchmark { name: "factory.deploy.", run: factory_deploy },
-    Benchmark { name: "wasm.", run: wasm_sizes },
+    Benchmark { name: "blob_store.", takes_minutes: false, run: blob_store },
+    Benchmark { name: "blob_store.at_", takes_minutes: true, run: stored::run },
+    Benchmark { name: "blob_store.largest.", takes_minutes: true, run: largest::run },
+    Benchmark { name: "catalog.commit.", takes_minutes: false, run: catalog_commit },
+    Benchmark { name: "catalog.", takes_minutes: false, run: history::over_paths },
+    Benchmark { name: "catalog.", takes_minutes: false, run: history::over_commits },
+    Benchmark { name: "catalog.", takes_minutes: true, run: history::long },
+    Benchmark { name: "factory.deploy.", takes_minutes: false, run: factory_deploy },
+    Benchmark { name: "wasm.", takes_minutes: false, run: wasm_sizes },
 ];
 
 /// Size of the module that uploads are measured with; most of it is one data segment.

@@ -5,6 +5,7 @@ mod candid_interfaces;
 mod catalog;
 mod catalog_history;
 mod catalog_http;
+mod catalog_scale;
 mod conformance;
 mod demo;
 mod deploy;

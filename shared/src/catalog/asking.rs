@@ -49,9 +49,9 @@ pub enum QueryError {
     },
     /// The cursor is not one that this list answered.
     InvalidCursor,
-    /// Too many things were asked for at once.
+    /// Too many things were asked for at once, or would have to be looked at.
     TooMany {
-        /// How many may be asked for.
+        /// How many may be.
         max: u32,
     },
     /// The history has too many lines that are open at once to go on.

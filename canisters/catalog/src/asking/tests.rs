@@ -59,6 +59,33 @@ fn should_list_below_a_folder_while_the_branch_moves() {
 }
 
 #[test]
+fn should_look_at_as_many_paths_of_a_module_as_at_the_limit_and_not_one_past() {
+    let fixture = Fixture::new();
+    let move_all = |from: u64, paths: std::ops::Range<usize>| {
+        let paths: Vec<usize> = paths.collect();
+        for batch in paths.chunks(100) {
+            let changes: Vec<Change> = batch.iter().map(|number| set(&format!("{number:05}"), from)).collect();
+            fixture.commit(&changes).unwrap();
+        }
+    };
+    let contains = || fixture.state.borrow().contains(&ContainsArgs { at: None, target: Target::Module(module(1)) });
+    move_all(1, 0..MAX_LOOKED_AT);
+    assert_eq!(contains(), Ok(true));
+    move_all(2, 0..MAX_LOOKED_AT);
+    assert_eq!(contains(), Ok(false));
+    move_all(1, MAX_LOOKED_AT - 1..MAX_LOOKED_AT);
+    assert_eq!(contains(), Ok(true));
+    move_all(2, MAX_LOOKED_AT - 1..MAX_LOOKED_AT);
+    move_all(1, MAX_LOOKED_AT..MAX_LOOKED_AT + 1);
+    assert_eq!(contains(), Err(QueryError::TooMany { max: MAX_LOOKED_AT as u32 }));
+    let args = PathsOfArgs { at: None, module_hash: module(1), after: None, limit: None };
+    let page = fixture.state.borrow().paths_of(&args).unwrap();
+    assert!(page.paths.is_empty() && page.next.is_some());
+    let page = fixture.state.borrow().paths_of(&PathsOfArgs { after: page.next, ..args }).unwrap();
+    assert_eq!((page.paths, page.next), (vec![format!("{MAX_LOOKED_AT:05}")], None));
+}
+
+#[test]
 fn should_answer_about_an_empty_branch() {
     let fixture = Fixture::new();
     let state = fixture.state.borrow();

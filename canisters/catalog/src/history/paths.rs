@@ -20,9 +20,9 @@ use std::{
 use depot_types::{Hash, objects::Entry};
 use ic_stable_structures::{Memory, Storable, storable::Bound};
 
-use super::{CommitPlace, Fields, Place, Reach};
+use super::{Apart, CommitPlace, Fields, Place, lines::BeforeLine};
 use crate::{
-    limits::{MAX_COMMITS_PER_MERGE, MAX_VERSIONS_JOINED},
+    limits::{MAX_COMMITS_PER_MERGE, MAX_STEPS_APART, MAX_VERSIONS_JOINED},
     state::State,
     trees::{PathDiff, diff},
 };
@@ -197,22 +197,27 @@ pub(crate) struct Found {
 impl<M: Memory> State<M> {
     /// Returns the last change of a path that a commit looks back on.
     pub(crate) fn last_change(&self, path: &Path, commit: Place) -> Option<Found> {
+        let lowest = path.row(PlaceOfChange { place: Place { line: 0, position: 0 }, index: 0 });
         let mut place = commit;
         loop {
-            let first = PlaceOfChange { place: Place { position: 0, ..place }, index: 0 };
-            let last = PlaceOfChange { place, index: UNSTORED };
-            let mut rows = self.path_changes.range(path.row(first)..=path.row(last));
-            if let Some(row) = rows.next_back() {
-                let (_, tail) = row.key().split_at(20);
-                let at = PlaceOfChange::read(&mut Fields(tail));
+            // A line has a greater number than those that it comes from, so this is the last change on the lines that the
+            // commit looks back on, if it is not on a line that went off from them.
+            let last = path.row(PlaceOfChange { place, index: UNSTORED });
+            let row = self.path_changes.range(lowest..=last).next_back();
+            let Some(row) = row else {
+                return self.first_change(path, self.root_line(place));
+            };
+            let (_, tail) = row.key().split_at(20);
+            let at = PlaceOfChange::read(&mut Fields(tail));
+            if at.place.line == place.line {
                 return Some(match row.value() {
                     StoredPathChange::Change(node) => Found { at, node },
                     StoredPathChange::At(at) => self.change_at(path, at),
                 });
             }
-            match self.line_start(place.line).parent {
-                Some(parent) => place = parent,
-                None => return self.first_change(path, place.line),
+            match self.back_to_line(place, at.place.line) {
+                Ok(back) => place = back,
+                Err(BeforeLine { root }) => return self.first_change(path, root),
             }
         }
     }
@@ -390,9 +395,10 @@ impl<M: Memory> State<M> {
         theirs: &CommitPlace,
         changed: &[PathDiff],
     ) {
-        let (reach, other) = (self.reach([ours.place]), self.reach([theirs.place]));
+        let apart = self.apart([ours.place], [theirs.place], MAX_STEPS_APART);
+        let apart = apart.expect("BUG: the sides of a merge are further apart than was allowed");
         let taken_in = self
-            .only_in(&other, &reach, MAX_COMMITS_PER_MERGE)
+            .only_theirs(&apart, MAX_COMMITS_PER_MERGE)
             .expect("BUG: a merge takes in more commits than were allowed");
         let mut paths: BTreeSet<Vec<String>> = changed.iter().map(|change| change.path.clone()).collect();
         for taken in &taken_in {
@@ -415,7 +421,7 @@ impl<M: Memory> State<M> {
             folders.remove(&segments);
             let path = Path::new(&segments);
             let entry = self.entry(commit.tree, &segments);
-            let (joined, index) = self.join(&path, ours.place, theirs.place, &reach, oldest, commit.place);
+            let (joined, index) = self.join(&path, ours.place, theirs.place, &apart, oldest, commit.place);
             if joined.as_ref().and_then(|joined| joined.node.entry) != entry {
                 let at = PlaceOfChange { place: commit.place, index };
                 self.append_change(&path, at, joined.as_ref(), number, entry);
@@ -429,13 +435,13 @@ impl<M: Memory> State<M> {
 
     /// Joins the chains of a path for a merge; returns the last change and the index for one that follows it.
     ///
-    /// `reach` is what our side looks back on, and `oldest` the least number of the commits that only theirs does.
+    /// `oldest` is the least number of the commits that only their side looks back on.
     fn join(
         &mut self,
         path: &Path,
         ours: Place,
         theirs: Place,
-        reach: &Reach,
+        apart: &Apart,
         oldest: u64,
         place: Place,
     ) -> (Option<Found>, u32) {
@@ -446,7 +452,7 @@ impl<M: Memory> State<M> {
         let mut next = Some(their_last.clone());
         while let Some(found) = next.take_if(|found| found.node.commit >= oldest) {
             walked += 1;
-            if !reach.has(self.commit_place(found.node.commit).place) {
+            if !apart.ours.has(self.commit_place(found.node.commit).place) {
                 their_own.push(found.clone());
                 contiguous = walked;
             }

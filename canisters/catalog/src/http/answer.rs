@@ -410,6 +410,9 @@ fn malformed_path(error: PathError) -> Answer {
 fn refused(error: &QueryError) -> Answer {
     match error {
         QueryError::InvalidPath { path, reason } => Answer::error(400, format!("{path}: {reason}")),
+        QueryError::TooMany { max } => {
+            Answer::error(400, format!("none of the first {max} paths that the module ever had names it: ask by path"))
+        }
         QueryError::InvalidCursor => Answer::error(400, "`after` is of another list"),
         QueryError::UnknownCommit { commit } => {
             Answer::error(404, format!("the commit {commit} is gone: begin the list anew"))
