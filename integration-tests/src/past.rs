@@ -70,7 +70,11 @@ impl Past<'_> {
                 call(Call::Publish(self.release(number)));
             }
             if number % COMMITS_BETWEEN_MERGES == COMMITS_BETWEEN_MERGES - 1 {
-                call(self.commit(&side, number, self.set(&format!("sides/{side}.wasm"), number / COMMITS_BETWEEN_MERGES)));
+                call(self.commit(
+                    &side,
+                    number,
+                    self.set(&format!("sides/{side}.wasm"), number / COMMITS_BETWEEN_MERGES),
+                ));
                 let from = Revision::Branch(side);
                 call(Call::Merge(MergeArgs { into: None, from, resolutions: vec![], note: Note::default() }));
                 continue;

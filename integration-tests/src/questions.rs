@@ -310,7 +310,13 @@ fn proofs(questions: &mut Questions<'_>) -> anyhow::Result<()> {
         ("first_version", ProofTarget::PathVersion { branch: branch(), path: path.clone(), index: 0 }),
     ] {
         let name = format!("prove.{name}");
-        questions.questions.push(Question { name, method: "prove", arg: Encode!(&target)?, answer: None, entries: None });
+        questions.questions.push(Question {
+            name,
+            method: "prove",
+            arg: Encode!(&target)?,
+            answer: None,
+            entries: None,
+        });
     }
     Ok(())
 }

@@ -190,7 +190,11 @@ impl<M: Memory> State<M> {
                 if self.commit_at(*merge.key()) <= oldest {
                     break;
                 }
-                waiting.extend(Some(merge.value()).filter(|merged| *merged >= oldest).map(|merged| self.commit_place(merged).place));
+                waiting.extend(
+                    Some(merge.value())
+                        .filter(|merged| *merged >= oldest)
+                        .map(|merged| self.commit_place(merged).place),
+                );
             }
         }
     }

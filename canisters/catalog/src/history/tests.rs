@@ -191,9 +191,8 @@ fn should_tell_two_sides_apart_as_if_from_commit_to_commit() {
                     assert_eq!(state.only_theirs(&apart, most), None);
                 }
                 let common: Vec<u64> = behind[one].intersection(&behind[other]).copied().collect();
-                let is_head = |number: &u64| {
-                    !common.iter().any(|other| other != number && behind[other].contains(number))
-                };
+                let is_head =
+                    |number: &u64| !common.iter().any(|other| other != number && behind[other].contains(number));
                 let heads: Vec<u64> = common.iter().rev().filter(|number| is_head(number)).copied().collect();
                 assert_eq!(state.common_heads(&apart), heads, "{one} {other}");
             }
@@ -212,7 +211,10 @@ fn should_not_look_at_what_both_sides_have() {
         };
         let name = format!("b{number}");
         create(&name);
-        let on = |branch: &str, path: &str| CommitArgs { branch: Some(branch.to_string()), ..commit_args(&[set(path, number)]) };
+        let on = |branch: &str, path: &str| CommitArgs {
+            branch: Some(branch.to_string()),
+            ..commit_args(&[set(path, number)])
+        };
         fixture.commit_as(ALICE, on(&name, "theirs")).unwrap();
         fixture.commit_as(ALICE, on("main", "ours")).unwrap();
         merge_all(&fixture, "main", &name);

@@ -17,9 +17,7 @@ use crate::{
     merge::merge,
     publishers::add_publisher,
     state::LAYOUT_VERSION,
-    test_fixtures::{
-        ALICE, BOB, CONTROLLER, Fixture, TestState, block_on, commit_args, module, open, remove, set,
-    },
+    test_fixtures::{ALICE, BOB, CONTROLLER, Fixture, TestState, block_on, commit_args, module, open, remove, set},
     undo::rollback,
 };
 
@@ -146,7 +144,8 @@ fn answers(state: &TestState) -> String {
         let log = state.commit_log(&LogArgs { at: at(), after: None, limit: Some(500) });
         let list = state.list(&ListArgs { at: at(), prefix: None, after: None, limit: Some(500) });
         text += &format!("{branch}\n{log:?}\n{list:?}\n");
-        for path in ["top", "apps", "apps/one.wasm", "apps/two/deep.wasm", "big", "big/3.wasm", "sides/4", "elsewhere"] {
+        for path in ["top", "apps", "apps/one.wasm", "apps/two/deep.wasm", "big", "big/3.wasm", "sides/4", "elsewhere"]
+        {
             let path = path.to_string();
             let versions = PathVersionsArgs { at: at(), path: path.clone(), after: None, limit: Some(500) };
             let audit = AuditArgs { at: at(), path, after: None, limit: Some(500) };
