@@ -8,6 +8,7 @@ use clap::Parser;
 mod figures;
 mod history;
 mod largest;
+mod reading;
 mod stored;
 
 /// Prints one line per figure: `name value unit`.

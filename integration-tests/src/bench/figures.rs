@@ -5,7 +5,7 @@ use candid::{Encode, Principal};
 use depot_types::{factory::DeploymentStatus, usage::MethodUsage};
 use pocket_ic::PocketIc;
 
-use super::{Figure, history, largest, stored};
+use super::{Figure, history, largest, reading, stored};
 use crate::{
     clients::CounterArgs,
     depot::{Depot, deploy_args, release},
@@ -23,6 +23,7 @@ pub(super) const ALL: &[Benchmark] = &[
     Benchmark { name: "blob_store.", run: blob_store },
     Benchmark { name: "blob_store.at_", run: stored::run },
     Benchmark { name: "blob_store.largest.", run: largest::run },
+    Benchmark { name: "blob_store.raw_read.", run: reading::run },
     Benchmark { name: "catalog.commit.", run: catalog_commit },
     Benchmark { name: "catalog.", run: history::over_paths },
     Benchmark { name: "catalog.", run: history::over_commits },

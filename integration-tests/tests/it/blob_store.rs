@@ -1,26 +1,21 @@
-//! The blob store on a network: what goes away and when, what gateways are answered, and what happens without cycles.
+//! The blob store on a network: what goes away and when, and what gateways are answered.
 
 use std::time::Duration;
 
 use candid::Encode;
 use depot_types::{
     Hash,
-    blob_store::{
-        BeginUploadError, BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, Retention, StorageFull,
-        UploadStatus,
-    },
+    blob_store::{BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, Retention},
     http::{HttpRequest, HttpResponse},
 };
 use ic_http_certification::{HttpRequest as GatewayRequest, HttpResponse as GatewayResponse, Method, StatusCode};
 
 use ic_response_verification::verify_request_response_pair;
 use integration_tests::{
-    clients::{BlobStore, Client},
-    depot::{Depot, create_with_cycles, user},
+    depot::{Depot, user},
     made::{data_module, seeded_data_module},
     network, wasms,
 };
-use pocket_ic::CanisterSettings;
 use serde_bytes::ByteBuf;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -146,41 +141,6 @@ fn should_answer_gateways_what_they_can_verify() {
         let metrics = String::from_utf8(ask(&depot, "/metrics", &[]).body.into_vec()).unwrap();
         assert!(metrics.lines().any(|line| line == "blob_store_modules 1"), "{metrics}");
     }
-}
-
-#[test]
-fn should_say_clearly_that_there_are_too_few_cycles_for_more_room() {
-    let network = network::start();
-    let admin = user(1);
-    let id = create_with_cycles(&network, admin, 100_000_000_000_000);
-    let arg = Encode!(&None::<BlobStoreArgs>).unwrap();
-    network.install_canister(id, wasms::load("blob_store").unwrap(), arg, Some(admin));
-    let store = BlobStore(Client::new(&network, id, admin));
-    let set_threshold = |seconds: u128| {
-        let settings = CanisterSettings { freezing_threshold: Some(seconds.into()), ..CanisterSettings::default() };
-        network.update_canister_settings(id, Some(admin), settings).unwrap();
-    };
-    let status = network.canister_status(id, Some(admin)).unwrap();
-    let number = |nat: candid::Nat| u128::try_from(nat.0).unwrap();
-    let burned_per_day = number(status.idle_cycles_burned_per_day);
-    // Leaves what a message needs to begin, but not what a message to itself needs besides.
-    let frozen = number(status.cycles) - 60_000_000_000;
-    set_threshold(frozen * 86_400 / burned_per_day);
-    let module = data_module(100_000);
-    let before = store.stats().unwrap();
-    match store.begin_upload_of(&module).unwrap() {
-        Err(BeginUploadError::StorageFull(StorageFull { needed, reason })) => {
-            assert!(needed > before.stable_bytes && reason.contains("cycles"), "{needed}: {reason}");
-        }
-        other => panic!("{other:?}"),
-    }
-    let after = store.stats().unwrap();
-    assert_eq!((after.uploads, after.chunks, after.stable_bytes), (0, 0, before.stable_bytes));
-    // With enough cycles the same upload goes through.
-    set_threshold(86_400);
-    assert!(matches!(store.begin_upload_of(&module).unwrap(), Ok(UploadStatus::Open(_))));
-    store.put_chunk(Hash::of(&module), 0, &module).unwrap().unwrap();
-    store.commit_upload(Hash::of(&module)).unwrap().unwrap();
 }
 
 #[test]

@@ -7,4 +7,6 @@ mod catalog_history;
 mod conformance;
 mod demo;
 mod deploy;
+mod gateway;
+mod growth;
 mod upload;

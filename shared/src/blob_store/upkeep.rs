@@ -14,6 +14,8 @@ pub struct GarbageReport {
     pub references_dropped: u32,
     /// Modules of an earlier layout for which counting began.
     pub modules_adopted: u32,
+    /// Modules that were certified anew, since answers about them have another form after an upgrade.
+    pub certificates_renewed: u32,
     /// Modules that nobody retained for the grace period.
     pub modules_condemned: u32,
     /// Condemned modules that were removed.

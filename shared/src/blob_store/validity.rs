@@ -38,12 +38,14 @@ pub enum InvalidModule {
         /// The rule, for a person.
         message: String,
     },
-    /// Finding out whether the module is valid would cost more than one message may.
-    #[error("validating the module would take more than {max_instructions} instructions (given up at byte {offset})")]
+    /// Finding out whether the module is valid would cost more than one message may: more instructions, or more memory.
+    #[error(
+        "validating the module would take more than {max_instructions} instructions or too much memory (given up at byte {offset})"
+    )]
     TooComplex {
         /// How far the validation came, in bytes of the uncompressed module.
         offset: u64,
-        /// Instructions that hashing and validating a module may take.
+        /// Instructions that hashing and validating a module may take in all.
         max_instructions: u64,
     },
 }

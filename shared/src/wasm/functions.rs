@@ -7,12 +7,16 @@ use wasmparser::{BinaryReader, FuncValidator, FunctionBody, ValidatorResources};
 
 use super::budget::{Budget, Stop};
 
-/// Instructions of a function between two looks at the budget. The dearest ones take some 200,000 each.
-const INSTRUCTIONS_BETWEEN_CHECKS: u64 = 1_024;
+/// Instructions of a function between two looks at the budget. The dearest ones, but for those that are looked at before,
+/// take some 500,000 each: one that makes a structure of 10,000 fields, for instance.
+const INSTRUCTIONS_BETWEEN_CHECKS: u64 = 256;
 /// What the check of one value at one target of a branch takes, roughly.
 const COST_OF_VALUE: u64 = 50;
 
 const BR_TABLE: u8 = 0x0e;
+const TRY_TABLE: u8 = 0x1f;
+/// What types of references begin with, 0x63 and 0x64, read as numbers.
+const REFERENCES: [i64; 2] = [-0x1d, -0x1c];
 const TABLE_SET: u8 = 0x26;
 /// Begins the instructions on memories and tables as a whole, and saturating conversions.
 const PREFIX_MISC: u8 = 0xfc;
@@ -58,8 +62,7 @@ pub(super) fn validate(
         if measure.instructions % INSTRUCTIONS_BETWEEN_CHECKS == 0 {
             budget.check(0, offset)?;
         }
-        if let [BR_TABLE, operands @ ..] = instruction {
-            let targets = BinaryReader::new(operands, offset + 1).read_var_u32()?;
+        if let Some(targets) = targets(instruction, offset) {
             budget.check(u64::from(targets) * (1 + max_arity) * COST_OF_VALUE, offset)?;
         }
         reader.visit_operator(&mut function.visitor(offset))??;
@@ -67,6 +70,24 @@ pub(super) fn validate(
     }
     reader.finish_expression(&function.visitor(reader.original_position()))?;
     Ok(measure)
+}
+
+/// Returns how many targets an instruction has that can have any number of them, each with all the values of a block.
+/// What cannot be read is none: the validation says why.
+fn targets(instruction: &[u8], offset: u64) -> Option<u32> {
+    let (opcode, operands) = instruction.split_first()?;
+    let mut reader = BinaryReader::new(operands, offset + 1);
+    match *opcode {
+        BR_TABLE => {}
+        // Behind the type of the block: a number, or a reference and the number of what it refers to.
+        TRY_TABLE => {
+            if REFERENCES.contains(&reader.read_var_s33().ok()?) {
+                reader.read_var_s33().ok()?;
+            }
+        }
+        _ => return None,
+    }
+    reader.read_var_u32().ok()
 }
 
 impl Measure {
