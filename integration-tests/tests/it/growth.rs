@@ -163,28 +163,3 @@ fn should_go_on_with_an_upload_that_found_no_room_on_the_way() {
     store.finish(second);
     assert_eq!(store.stats().modules, 2);
 }
-
-#[test]
-fn should_tell_that_cycles_cannot_be_reserved_on_a_full_subnet() {
-    let store = Store::install();
-    // Another canister takes so much of the subnet that who takes more must reserve cycles.
-    let enormous = 10_000_000_000_000_000_000;
-    let other = create_with_cycles(&store.network, store.admin, enormous);
-    let settings = CanisterSettings {
-        memory_allocation: Some(Nat::from(1_000_u64 << 30)),
-        reserved_cycles_limit: Some(Nat::from(enormous)),
-        ..CanisterSettings::default()
-    };
-    store.network.update_canister_settings(other, Some(store.admin), settings).unwrap();
-    let limit = |cycles: u128| CanisterSettings {
-        reserved_cycles_limit: Some(Nat::from(cycles)),
-        ..CanisterSettings::default()
-    };
-    store.set(limit(0));
-    let module = data_module(100_000);
-    let before = store.stats();
-    check_full(&begin_refused(store.begin(&module)), &before, &["reserved", "cycles"]);
-    assert_eq!((store.stats(), store.open(&module)), (before, None));
-    store.set(limit(CYCLES));
-    store.finish(&module);
-}

@@ -33,23 +33,21 @@ const PRIVATE: &str = "private ";
 /// First bytes of the constants that may be the offset of a data segment: `i32.const` and `i64.const`.
 const CONSTANTS: [u8; 2] = [0x41, 0x42];
 
-/// Instructions that it takes to go through a type of size one, roughly and at the most.
-const COST_OF_TYPE: u64 = 100;
-/// Bytes of memory that a type of size one can take.
-const BYTES_OF_TYPE: u64 = 200;
+/// Instructions that it takes for a type of size one to be imported, exported or made anew by an instance: 6,000 were
+/// measured for the methods of resources, which are dearest.
+const COST_OF_TYPE: u64 = 10_000;
+/// Bytes of memory that a type of size one can take then.
+const BYTES_OF_TYPE: u64 = 400;
 
-/// Returns the instructions that a byte of a section can take at the most, roughly; zero for those that are looked at more
-/// closely.
+/// Returns the instructions that a byte of a section can take, roughly twice what was measured for sections of nothing but
+/// the shortest items; zero for those that are looked at more closely.
 fn cost_of_byte(payload: &Payload<'_>) -> u64 {
     match payload {
-        Payload::TypeSection(_) => 1_000,
-        Payload::ImportSection(_)
-        | Payload::TableSection(_)
-        | Payload::MemorySection(_)
-        | Payload::TagSection(_)
-        | Payload::GlobalSection(_)
-        | Payload::ExportSection(_) => 500,
-        Payload::FunctionSection(_) | Payload::ElementSection(_) => 200,
+        Payload::TypeSection(_) | Payload::ExportSection(_) | Payload::ImportSection(_) => 2_000,
+        Payload::TableSection(_) | Payload::MemorySection(_) | Payload::TagSection(_) | Payload::GlobalSection(_) => {
+            1_000
+        }
+        Payload::FunctionSection(_) | Payload::ElementSection(_) => 500,
         Payload::DataSection(_) => 5,
         _ => 0,
     }
@@ -112,8 +110,12 @@ impl<'a> Survey<'a> {
             match validator.payload(&payload)? {
                 ValidPayload::Func(function, body) => {
                     let mut function = function.into_validator(allocations);
-                    let measure = functions::validate(&mut function, &body, survey.max_arity, budget)?;
-                    survey.record_function(measure);
+                    if survey.open.len() == 1 {
+                        let measure = functions::validate(&mut function, &body, survey.max_arity, budget)?;
+                        survey.record_function(measure);
+                    } else {
+                        functions::validate_only(&mut function, &body, survey.max_arity, budget)?;
+                    }
                     allocations = function.into_allocations();
                 }
                 ValidPayload::End(types) => {
@@ -164,28 +166,21 @@ impl<'a> Survey<'a> {
         match payload {
             Payload::InstanceSection(section) => one_by_one!(section, instance_section, |_| 0),
             Payload::CoreTypeSection(section) => one_by_one!(section, core_type_section, |_| 0),
-            Payload::ComponentInstanceSection(section) => one_by_one!(section, component_instance_section, |_| 0),
+            Payload::ComponentInstanceSection(section) => {
+                one_by_one!(section, component_instance_section, |instance| sizes.instance(instance))
+            }
             Payload::ComponentCanonicalSection(section) => one_by_one!(section, component_canonical_section, |_| 0),
             Payload::ComponentTypeSection(section) => {
                 one_by_one!(section, component_type_section, |of| sizes.define(of))
             }
             Payload::ComponentAliasSection(section) => {
-                one_by_one!(section, component_alias_section, |alias| {
-                    sizes.alias(alias);
-                    0
-                })
+                one_by_one!(section, component_alias_section, |alias| sizes.alias(alias))
             }
             Payload::ComponentImportSection(section) => {
-                one_by_one!(section, component_import_section, |import| {
-                    sizes.import(import);
-                    0
-                })
+                one_by_one!(section, component_import_section, |import| sizes.import(import))
             }
             Payload::ComponentExportSection(section) => {
-                one_by_one!(section, component_export_section, |export| {
-                    sizes.export(export);
-                    0
-                })
+                one_by_one!(section, component_export_section, |export| sizes.export(export))
             }
             _ => return Ok(false),
         }

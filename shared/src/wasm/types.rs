@@ -6,7 +6,7 @@
 //! validation goes through them.
 
 use wasmparser::{
-    ComponentAlias, ComponentDefinedType, ComponentExport, ComponentExternalKind, ComponentImport,
+    ComponentAlias, ComponentDefinedType, ComponentExport, ComponentExternalKind, ComponentImport, ComponentInstance,
     ComponentOuterAliasKind, ComponentType, ComponentTypeDeclaration, ComponentTypeRef, ComponentValType,
     InstanceTypeDeclaration, TypeBounds,
 };
@@ -14,24 +14,34 @@ use wasmparser::{
 /// The largest size that a valid type has. What is larger is refused as soon as it is put together.
 const MAX_SIZE: u32 = 1_000_000;
 
+/// What is open: a component, or a component or instance type within.
+#[derive(Default)]
+struct Scope {
+    /// The sizes of the types that can be named.
+    types: Vec<u32>,
+    /// The size of all that is imported and exported.
+    size: u32,
+}
+
 /// The sizes of the types that can be named where the pass is.
 #[derive(Default)]
 pub(super) struct TypeSizes {
-    /// The types of the open components, and of the component and instance types within, the innermost one last.
-    scopes: Vec<Vec<u32>>,
-    /// The largest one of all.
+    /// The innermost one last.
+    scopes: Vec<Scope>,
+    /// The largest size of anything so far. Stands for what is not followed.
     largest: u32,
 }
 
 impl TypeSizes {
     /// Takes in that a component begins.
     pub(super) fn open(&mut self) {
-        self.scopes.push(Vec::new());
+        self.scopes.push(Scope::default());
     }
 
     /// Takes in that a component ends.
     pub(super) fn close(&mut self) {
-        self.scopes.pop();
+        let size = self.scopes.pop().map_or(0, |scope| scope.size);
+        self.largest = self.largest.max(size.min(MAX_SIZE));
     }
 
     /// Takes in a type, and returns the size of all that it takes to put it together.
@@ -42,39 +52,71 @@ impl TypeSizes {
         work
     }
 
-    pub(super) fn import(&mut self, import: &ComponentImport<'_>) {
-        self.refer(&import.ty);
+    /// Takes in an import, and returns its size.
+    pub(super) fn import(&mut self, import: &ComponentImport<'_>) -> u64 {
+        let size = self.refer(&import.ty);
+        self.grow(size)
     }
 
-    pub(super) fn export(&mut self, export: &ComponentExport<'_>) {
+    /// Takes in an export, and returns its size or more.
+    pub(super) fn export(&mut self, export: &ComponentExport<'_>) -> u64 {
+        let mut size = self.largest;
         if export.kind == ComponentExternalKind::Type {
-            self.push(self.at(export.index));
+            size = self.at(export.index);
+            self.push(size);
+        }
+        self.grow(size)
+    }
+
+    /// Takes in an instance, and returns the size of what is compared and made or more.
+    pub(super) fn instance(&mut self, instance: &ComponentInstance<'_>) -> u64 {
+        match instance {
+            ComponentInstance::Instantiate { .. } => 2 * u64::from(self.largest),
+            ComponentInstance::FromExports(exports) => {
+                let count = u32::try_from(exports.len()).unwrap_or(u32::MAX);
+                self.largest = self.largest.max(self.largest.saturating_mul(count).min(MAX_SIZE));
+                self.largest.into()
+            }
         }
     }
 
-    pub(super) fn alias(&mut self, alias: &ComponentAlias<'_>) {
+    /// Takes in an alias, and returns the size of what it is for, if that is gone through.
+    pub(super) fn alias(&mut self, alias: &ComponentAlias<'_>) -> u64 {
         match *alias {
-            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Type, .. } => self.push(self.largest),
+            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Type, .. } => {
+                self.push(self.largest);
+                1
+            }
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, count, index } => {
                 let scope = self.scopes.len().checked_sub(1 + count as usize);
-                let size = scope.and_then(|scope| self.scopes[scope].get(index as usize)).copied();
-                self.push(size.unwrap_or(self.largest));
+                let size = scope.and_then(|scope| self.scopes[scope].types.get(index as usize)).copied();
+                let size = size.unwrap_or(self.largest);
+                self.push(size);
+                size.into()
             }
             ComponentAlias::InstanceExport { .. }
             | ComponentAlias::CoreInstanceExport { .. }
-            | ComponentAlias::Outer { .. } => {}
+            | ComponentAlias::Outer { .. } => 1,
         }
+    }
+
+    /// Adds to the size of what is open.
+    fn grow(&mut self, size: u32) -> u64 {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.size = scope.size.saturating_add(size);
+        }
+        size.into()
     }
 
     fn push(&mut self, size: u32) {
         self.largest = self.largest.max(size);
         if let Some(scope) = self.scopes.last_mut() {
-            scope.push(size);
+            scope.types.push(size);
         }
     }
 
     fn at(&self, index: u32) -> u32 {
-        self.scopes.last().and_then(|scope| scope.get(index as usize)).copied().unwrap_or(self.largest)
+        self.scopes.last().and_then(|scope| scope.types.get(index as usize)).copied().unwrap_or(self.largest)
     }
 
     fn size_of(&mut self, of: &ComponentType<'_>, work: &mut u64) -> u32 {
@@ -94,7 +136,7 @@ impl TypeSizes {
                         ComponentTypeDeclaration::Import(import) => self.refer(&import.ty),
                     });
                 }
-                self.close();
+                self.scopes.pop();
                 size
             }
             ComponentType::Instance(declarations) => {
@@ -108,7 +150,7 @@ impl TypeSizes {
                         InstanceTypeDeclaration::Export { ty, .. } => self.refer(ty),
                     });
                 }
-                self.close();
+                self.scopes.pop();
                 size
             }
         };

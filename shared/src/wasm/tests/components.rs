@@ -2,6 +2,9 @@ use wasmparser::Validator;
 
 use super::*;
 
+/// What a type of size one counts for.
+const COST: u64 = 10_000;
+
 /// A component with several items in sections of all kinds.
 const COMPONENT: &str = r#"(component
     (core type $f (func (param i32) (result i32)))
@@ -92,10 +95,34 @@ fn nested_types(instances: usize) -> Vec<u8> {
 fn should_give_up_before_types_that_would_take_too_long_to_put_together() {
     let bytes = nested_types(500);
     // 500 times a record of 1,001 and the instance that has it, and the component that has none of them.
-    let max = (500 * 1_002 + 1) * 100;
+    let max = (500 * 1_002 + 1) * COST;
     assert!(matches!(inspect_within(&bytes, max - 1), Err(InvalidModule::TooComplex { .. })));
     assert!(inspect_within(&bytes, max).is_ok());
     assert!(inspect_within(&nested_types(5), max / 50).is_ok());
+}
+
+#[test]
+fn should_give_up_before_instances_that_would_take_too_long() {
+    let fields: String = (0..100).map(|number| format!(r#"(field "f{number}" u32)"#)).collect();
+    // An instance and a component that export a type of size 101, and so have size 102.
+    let exports = r#"(alias outer 1 $large (type $l)) (export "e" (type (eq $l)))"#;
+    let types = format!(
+        "(type $large (record {fields})) (type $i (instance {exports})) (type $c (component {exports}))
+        (import \"i\" (instance $i (type $i))) (import \"c\" (component $c (type $c)))"
+    );
+    let bag = r#"(instance $bag (export "a" (instance $i)) (export "b" (instance $i)) (export "c" (instance $i)))"#;
+    for (items, work) in [
+        (String::new(), 102),
+        // What is given is compared, and what comes of it is made.
+        ("(instance (instantiate $c))".to_string(), 204),
+        (bag.to_string(), 306),
+        (format!(r#"{bag} (instance (export "d" (instance $bag)) (export "e" (instance $bag)))"#), 612),
+        (format!("{bag} (instance (instantiate $c))"), 612),
+    ] {
+        let bytes = wasm(&format!("(component {types} {items})"));
+        let inspected = [work * COST - 1, work * COST].map(|max| inspect_within(&bytes, max));
+        assert!(matches!(inspected, [Err(InvalidModule::TooComplex { .. }), Ok(_)]), "{items}: {inspected:?}");
+    }
 }
 
 #[test]
@@ -123,7 +150,8 @@ fn should_count_what_types_have_wherever_they_come_from() {
                 r#"(component (component $c {record} (export "x" (type $large))) (instance $i (instantiate $c))
                     (alias export $i "x" (type $x)) (type (instance (export "e" (type (eq $x))))))"#
             ),
-            102,
+            // The instance is compared and made, which counts twice.
+            202,
         ),
         (
             format!(
@@ -133,8 +161,8 @@ fn should_count_what_types_have_wherever_they_come_from() {
         ),
     ] {
         let bytes = wasm(&text);
-        assert!(matches!(inspect_within(&bytes, work * 100 - 1), Err(InvalidModule::TooComplex { .. })), "{text}");
-        assert!(inspect_within(&bytes, work * 100).is_ok(), "{text}: {:?}", inspect_within(&bytes, work * 100));
+        let inspected = [work * COST - 1, work * COST].map(|max| inspect_within(&bytes, max));
+        assert!(matches!(inspected, [Err(InvalidModule::TooComplex { .. }), Ok(_)]), "{text}: {inspected:?}");
     }
 }
 
