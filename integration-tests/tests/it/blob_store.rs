@@ -5,7 +5,7 @@ use std::time::Duration;
 use candid::Encode;
 use depot_types::{
     Hash,
-    blob_store::{BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, Retention},
+    blob_store::{BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, ModuleKind, Retention},
     http::{HttpRequest, HttpResponse},
 };
 use ic_http_certification::{HttpRequest as GatewayRequest, HttpResponse as GatewayResponse, Method, StatusCode};
@@ -143,9 +143,8 @@ fn should_answer_gateways_what_they_can_verify() {
     }
 }
 
-#[test]
-fn should_refuse_a_module_that_takes_too_long_to_validate() {
-    let depot = Depot::install().unwrap();
+/// A branch to a million blocks, each of which takes a thousand values.
+fn many_branches() -> Vec<u8> {
     let values = "i32.const 0 ".repeat(1_000);
     let results = "i32 ".repeat(1_000);
     let targets = "0 ".repeat(1_000_000);
@@ -153,10 +152,33 @@ fn should_refuse_a_module_that_takes_too_long_to_validate() {
         "(module (type $many (func (result {results}))) (func (type $many) (block (type $many) {values} i32.const 0 \
          br_table {targets} 0)))"
     );
-    let module = wat::parse_str(text).unwrap();
-    let hash = Hash::of(&module);
-    assert!(depot.upload(&module, |_| ()).unwrap_err().to_string().contains("TooComplex"));
-    let refused = depot.blob_store().commit_upload(hash).unwrap();
-    assert!(matches!(refused, Err(CommitUploadError::InvalidModule(InvalidModule::TooComplex { .. }))), "{refused:?}");
-    assert!(depot.blob_store().abort_upload(hash).unwrap());
+    wat::parse_str(text).unwrap()
+}
+
+/// A component with a type that declares so many instances, each with a thousand methods of a resource.
+fn many_instances(count: usize) -> Vec<u8> {
+    let methods: String = (0..1_000).map(|n| format!(r#"(export "f{n}" (func (param "r" (borrow $r))))"#)).collect();
+    let inner = r#"(type (instance (alias outer 2 $large (type $l)) (export "e" (instance (type $l)))))"#;
+    let text = format!(
+        r#"(component (type $large (instance (export "r" (type $r (sub resource))) {methods}))
+            (type (component {})))"#,
+        inner.repeat(count)
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn should_refuse_modules_that_take_too_long_to_validate() {
+    let depot = Depot::install().unwrap();
+    for module in [many_branches(), many_instances(2_000)] {
+        let hash = Hash::of(&module);
+        assert!(depot.upload(&module, |_| ()).unwrap_err().to_string().contains("TooComplex"));
+        let refused = depot.blob_store().commit_upload(hash).unwrap();
+        assert!(
+            matches!(refused, Err(CommitUploadError::InvalidModule(InvalidModule::TooComplex { .. }))),
+            "{refused:?}"
+        );
+        assert!(depot.blob_store().abort_upload(hash).unwrap());
+    }
+    assert_eq!(depot.upload(&many_instances(20), |_| ()).unwrap().kind, ModuleKind::Component);
 }
