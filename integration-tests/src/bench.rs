@@ -8,6 +8,7 @@ use clap::Parser;
 mod figures;
 mod history;
 mod largest;
+mod reading;
 mod stored;
 
 use self::figures::Benchmark;

@@ -13,6 +13,7 @@ mod obstacles;
 mod structure;
 mod survey;
 mod system_api;
+mod types;
 
 #[cfg(test)]
 mod tests;

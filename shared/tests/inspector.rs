@@ -85,7 +85,33 @@ impl Damage {
     }
 }
 
-/// Returns built modules: gzip, and what is inside.
+/// Returns a component that has a module, and types, imports and instances of its own.
+fn component_of(module: &[u8]) -> Vec<u8> {
+    let text = r#"(component
+        (type $point (record (field "x" u32) (field "names" (list string))))
+        (import "host" (instance $host
+            (export "r" (type $r (sub resource)))
+            (export "f" (func (param "r" (borrow $r)) (result (own $r))))))
+        (alias export $host "r" (type $r))
+        (component $inner (type $t (option u8)) (export $e "t" (type $t)) (type (list $e)))
+        (instance $x (instantiate $inner))
+        (instance $y (instantiate $inner))
+        (core func (canon resource.drop $r))
+        (type (component (import "a" (instance (export "t" (type (sub resource))))) (export "b" (func))))
+        (export "x" (instance $x)))"#;
+    let mut component = wat::parse_str(text).unwrap();
+    component.push(1);
+    let mut size = module.len();
+    while size >= 0x80 {
+        component.push(size as u8 | 0x80);
+        size >>= 7;
+    }
+    component.push(size as u8);
+    component.extend(module);
+    component
+}
+
+/// Returns built modules: gzip, what is inside, and a component with one of them.
 fn real_modules() -> Vec<Vec<u8>> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../wasms"));
     let load = |name: &str| {
@@ -95,7 +121,8 @@ fn real_modules() -> Vec<Vec<u8>> {
     let gzip = ["counter", "catalog"].map(load);
     let deflated = |gzip: &Vec<u8>| gzip[GZIP_HEADER_BYTES..gzip.len() - GZIP_TRAILER_BYTES].to_vec();
     let raw = gzip.each_ref().map(|gzip| decompress_to_vec(&deflated(gzip)).unwrap());
-    raw.into_iter().chain(gzip).collect()
+    let component = component_of(&raw[0]);
+    raw.into_iter().chain(gzip).chain([component]).collect()
 }
 
 /// Returns the most memory that this process had.

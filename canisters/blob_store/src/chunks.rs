@@ -9,7 +9,7 @@ use depot_types::Hash;
 use ic_stable_structures::{Memory, StableBTreeMap};
 
 use crate::{
-    space::{Space, pages_of},
+    space::{Place, Space, pages_of},
     storable::{StoredChunk, StoredHash},
 };
 
@@ -59,20 +59,25 @@ impl<M: Memory> Chunks<M> {
         self.get(hash, size).is_some()
     }
 
-    /// Returns the bytes that `load_sealed` will need for this chunk, if a sealed module has it.
-    pub(crate) fn sealed_size(&self, hash: &Hash) -> Option<usize> {
+    /// Returns where a chunk lies, if a sealed module has it.
+    pub(crate) fn sealed_place(&self, hash: &Hash) -> Option<Place> {
         let chunk = self.index.get(hash.as_bytes()).filter(|chunk| chunk.modules > 0)?;
-        Some(chunk.size as usize)
+        Some(place_of(&chunk))
     }
 
-    /// Reads a chunk that is there, into bytes of its size or fewer.
+    /// Returns where a chunk lies that is there.
+    pub(crate) fn place(&self, hash: &StoredHash) -> Place {
+        place_of(&self.existing(hash))
+    }
+
+    /// Reads what lies in a place.
+    pub(crate) fn read(&self, place: Place, bytes: &mut [u8]) {
+        self.space.read(place, bytes);
+    }
+
+    /// Reads a chunk that is there, into bytes of its size.
     pub(crate) fn load(&self, hash: &StoredHash, bytes: &mut [u8]) {
-        self.load_from(hash, 0, bytes);
-    }
-
-    /// Reads a part of a chunk that is there.
-    pub(crate) fn load_from(&self, hash: &StoredHash, offset: u64, bytes: &mut [u8]) {
-        self.space.load(self.existing(hash).page, offset, bytes);
+        self.read(self.place(hash), bytes);
     }
 
     /// Refers to a chunk for an upload; returns false when there is no chunk of this hash and size.
@@ -140,4 +145,8 @@ impl<M: Memory> Chunks<M> {
     pub(crate) fn space(&self) -> &Space<M> {
         &self.space
     }
+}
+
+fn place_of(chunk: &StoredChunk) -> Place {
+    Place::new(chunk.page, chunk.size.into())
 }

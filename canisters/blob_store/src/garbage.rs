@@ -1,4 +1,5 @@
-//! Cleaning up, in slices: expired uploads, references of removed holders, modules that nobody retains.
+//! Cleaning up, in slices: expired uploads, references of removed holders, modules that nobody retains; and what an
+//! upgrade left to be done.
 //!
 //! A module goes in two steps. It is *condemned* when nobody retained it for the grace period, and *removed* when it was
 //! condemned for a while: whoever knew it before it was condemned and reads it comes to the end, and whoever wants to
@@ -40,6 +41,9 @@ impl<M: Memory> State<M> {
         self.remove_expired_uploads(now_ns, &mut report);
         self.drop_references_of_removed_holders(now_ns, &mut report);
         self.adopt_modules(now_ns, &mut report);
+        let (renewed, is_done) = self.renew_certificates();
+        report.certificates_renewed = renewed;
+        report.more |= !is_done;
         self.condemn_modules(now_ns, &mut report);
         self.remove_modules(now_ns, &mut report);
         report

@@ -15,9 +15,10 @@ pub(crate) struct Header<M: Memory> {
 }
 
 impl<M: Memory> Header<M> {
-    /// Opens the header; an empty memory gets that of a new store of the layout given.
-    pub(crate) fn open(memory: M, new_layout: u32) -> Self {
-        let new = Self::with_defaults(StoredHeader::layout_1(new_layout, 0));
+    /// Opens the header; an empty memory gets that of a new store of the layout given, whose modules are certified in
+    /// the form given.
+    pub(crate) fn open(memory: M, new_layout: u32, form: u32) -> Self {
+        let new = StoredHeader { form, ..Self::with_defaults(StoredHeader::layout_1(new_layout, 0)) };
         Self { cell: StableCell::init(memory, new) }
     }
 
@@ -30,6 +31,28 @@ impl<M: Memory> Header<M> {
     pub(crate) fn take_over_layout_1(&mut self, used_pages: u64) {
         let header = Self::with_defaults(*self.cell.get());
         self.cell.set(StoredHeader { layout: 2, used_pages, adopted: Some(StoredHash::default()), ..header });
+    }
+
+    /// Turns the header of layout 2 into one of layout 3. Modules are certified in the first form, if at all.
+    pub(crate) fn take_over_layout_2(&mut self) {
+        self.change(|header| (header.layout, header.form) = (3, 1));
+    }
+
+    /// Takes in that modules are certified in the form given from now on: those that are in another one are to be
+    /// certified anew.
+    pub(crate) fn expect_form(&mut self, form: u32) {
+        if self.cell.get().form != form {
+            self.change(|header| (header.form, header.renewed) = (form, Some(StoredHash::default())));
+        }
+    }
+
+    /// Returns up to which hash modules are certified anew; `None` when none is left.
+    pub(crate) fn renewed(&self) -> Option<StoredHash> {
+        self.cell.get().renewed
+    }
+
+    pub(crate) fn set_renewed(&mut self, renewed: Option<StoredHash>) {
+        self.change(|header| header.renewed = renewed);
     }
 
     fn with_defaults(header: StoredHeader) -> StoredHeader {

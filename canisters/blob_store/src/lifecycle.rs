@@ -83,6 +83,8 @@ pub fn apply<M: Memory>(state: &mut State<M>, args: Option<BlobStoreArgs>) -> Re
     if let Some(max_stored_bytes) = max_stored_bytes_per_principal {
         state.header.set_max_stored_bytes(max_stored_bytes);
     }
+    // Most stores have few modules, and so are never without certificates. Others go on when they clean up.
+    state.renew_certificates();
     Ok(())
 }
 

@@ -49,6 +49,8 @@ pub const MAX_UPLOADS_PER_SLICE: u32 = 10;
 pub const MAX_REFERENCES_PER_SLICE: u32 = 1_000;
 /// Modules of an earlier layout that a slice adopts.
 pub const MAX_ADOPTED_PER_SLICE: u32 = 100;
+/// Modules that a slice, or an upgrade, certifies anew: each has up to 100 chunks, of some 300,000 instructions each.
+pub const MAX_RENEWED_PER_SLICE: u32 = 100;
 /// Modules that a slice condemns.
 pub const MAX_CONDEMNED_PER_SLICE: u32 = 1_000;
 /// Condemned modules that a slice removes: each gives back up to 100 chunks.
@@ -60,3 +62,7 @@ pub const MAX_MODULES_EXAMINED: u32 = 2_000;
 /// Instructions that hashing and validating a module may take: what a message has (40 billion), less what is needed to
 /// look at the clock and to seal the module.
 pub const MAX_COMMIT_INSTRUCTIONS: u64 = 38_000_000_000;
+
+/// Bytes of memory that the canister may have while it validates a module: a third of what it can have, so that what is
+/// between two looks at it fits too.
+pub const MAX_COMMIT_HEAP_BYTES: u64 = 1 << 30;

@@ -62,7 +62,7 @@ mod tests {
     use depot_types::blob_store::{ModuleKind, RetentionKind};
 
     use super::*;
-    use crate::test_fixtures::{ALICE, BOB, CATALOG, CONTROLLER, Module, new_state, seal};
+    use crate::test_fixtures::{ALICE, BOB, CATALOG, CONTROLLER, Module, TestState, new_state, seal};
 
     #[test]
     fn should_list_all_modules_page_by_page() {
@@ -123,15 +123,33 @@ mod tests {
         assert_eq!(list(ListModulesArgs { retention, sealed_by: Some(BOB), ..args() }), [broken.module_hash]);
     }
 
-    #[test]
-    fn should_look_at_so_many_modules_and_no_more() {
+    /// A store with so many modules of Alice without chunks.
+    fn state_with(count: u32) -> TestState {
         let mut state = new_state();
-        let count = u64::from(MAX_MODULES_EXAMINED) + 1;
         for number in 0..count {
             let module = crate::test_fixtures::stored_module(ALICE);
             let hash = Hash::of(&number.to_le_bytes());
             state.modules.insert(&hash, module, vec![]);
         }
+        state
+    }
+
+    #[test]
+    fn should_list_so_many_modules_on_a_page_and_no_more() {
+        let state = state_with(MAX_PAGE_ENTRIES + 1);
+        let listed = |limit| {
+            let page = state.list_modules(&ListModulesArgs { limit, ..ListModulesArgs::default() });
+            (page.modules.len() as u32, page.next.is_some())
+        };
+        assert_eq!(listed(None), (DEFAULT_PAGE_ENTRIES, true));
+        for limit in [MAX_PAGE_ENTRIES, MAX_PAGE_ENTRIES + 1, u32::MAX] {
+            assert_eq!(listed(Some(limit)), (MAX_PAGE_ENTRIES, true));
+        }
+    }
+
+    #[test]
+    fn should_look_at_so_many_modules_and_no_more() {
+        let state = state_with(MAX_MODULES_EXAMINED + 1);
         let filter = ListModulesArgs { sealed_by: Some(BOB), ..ListModulesArgs::default() };
         let first = state.list_modules(&filter);
         assert_eq!(first.modules, []);

@@ -2,6 +2,7 @@
 
 mod growth;
 mod meter;
+mod sending;
 mod timers;
 
 use std::marker::PhantomData;
@@ -9,7 +10,7 @@ use std::marker::PhantomData;
 use blob_store::{
     access::Caller,
     lifecycle,
-    limits::MAX_COMMIT_INSTRUCTIONS,
+    limits::{MAX_COMMIT_HEAP_BYTES, MAX_COMMIT_INSTRUCTIONS},
     memory,
     metrics::{self, Environment},
 };
@@ -28,13 +29,13 @@ use depot_types::{
 use ic_cdk::{
     api::{
         accept_message, canister_cycle_balance, certified_data_set, data_certificate, instruction_counter,
-        is_controller, msg_caller, msg_method_name, msg_reply, time,
+        is_controller, msg_caller, msg_method_name, time,
     },
     stable::{WASM_PAGE_SIZE_IN_BYTES, stable_size},
 };
 use serde_bytes::ByteBuf;
 
-use self::{growth::with_room, meter::metered};
+use self::{growth::with_room, meter::metered, sending::send};
 
 fn main() {}
 
@@ -105,7 +106,10 @@ async fn put_chunk(args: PutChunkArgs) -> Result<PutChunkOk, PutChunkError> {
 #[ic_cdk::update]
 async fn commit_upload(module_hash: Hash) -> Result<ModuleInfo, CommitUploadError> {
     let caller = caller();
-    let budget = Budget { spent: &instruction_counter, max: MAX_COMMIT_INSTRUCTIONS };
+    // Memory that was taken once stays: what is free of it can be used all the same.
+    let max_heap_bytes = MAX_COMMIT_HEAP_BYTES.max(heap_bytes());
+    let budget =
+        Budget { spent: &instruction_counter, max: MAX_COMMIT_INSTRUCTIONS, heap_bytes: &heap_bytes, max_heap_bytes };
     let answer = with_room(|| memory::state().borrow_mut().commit_upload(caller, time(), &module_hash, budget)).await;
     certify();
     metered("commit_upload", answer)
@@ -133,13 +137,12 @@ fn module_metadata(args: ModuleMetadataArgs) -> Option<ByteBuf> {
 
 #[ic_cdk::query(manual_reply = true)]
 fn get_chunk(hash: Hash) -> PhantomData<Option<ByteBuf>> {
-    msg_reply(memory::state().borrow().encoded_chunk(&hash));
-    PhantomData
+    send(&memory::state().borrow().get_chunk(&hash))
 }
 
-#[ic_cdk::query]
-fn read_module(args: ReadModuleArgs) -> Result<ByteBuf, ReadModuleError> {
-    memory::state().borrow().read_module(&args).map(ByteBuf::from)
+#[ic_cdk::query(manual_reply = true)]
+fn read_module(args: ReadModuleArgs) -> PhantomData<Result<ByteBuf, ReadModuleError>> {
+    send(&memory::state().borrow().read_module(&args))
 }
 
 #[ic_cdk::query]
@@ -212,13 +215,19 @@ fn collect_garbage() -> Result<GarbageReport, GarbageError> {
     metered("collect_garbage", answer)
 }
 
-#[ic_cdk::query]
-fn http_request(request: HttpRequest) -> HttpResponse {
-    let metrics = || {
-        let environment = Environment { cycles: canister_cycle_balance(), heap_bytes: heap_bytes() };
-        metrics::text(&stats(), environment)
-    };
-    memory::state().borrow().http_request(&request, data_certificate().as_deref(), metrics)
+#[ic_cdk::query(manual_reply = true)]
+fn http_request(request: HttpRequest) -> PhantomData<HttpResponse> {
+    send(&memory::state().borrow().http_request(&request, data_certificate().as_deref(), metrics_text))
+}
+
+#[ic_cdk::update(manual_reply = true)]
+fn http_request_update(request: HttpRequest) -> PhantomData<HttpResponse> {
+    let answer = send(&memory::state().borrow().http_request_update(&request, metrics_text));
+    metered("http_request_update", answer)
+}
+
+fn metrics_text() -> String {
+    metrics::text(&stats(), Environment { cycles: canister_cycle_balance(), heap_bytes: heap_bytes() })
 }
 
 fn heap_bytes() -> u64 {

@@ -4,7 +4,9 @@
 //! modules, whose hashes are known, so nothing has to be read to certify them. See the HTTP gateway protocol
 //! specification of the Internet Computer.
 
-use depot_types::{Hash, chunk};
+use std::ops::Range;
+
+use depot_types::{Hash, chunk, limits::CHUNK_BYTES};
 
 use crate::{
     storable::{StoredEncoding, StoredHash, StoredModule},
@@ -34,6 +36,21 @@ const NOTHING: &str = "default_certification(ValidationArgs{no_certification:Emp
 pub(crate) const EXACT: &[u8] = b"<$>";
 /// The label of what is certified about all paths that begin so, but for those that have something of their own.
 pub(crate) const WILDCARD: &[u8] = b"<*>";
+
+/// Counts the forms that answers about modules had: raise it with any change of what is certified about a module, so that
+/// all modules are certified anew by the upgrade (`renewal.rs`).
+///
+/// 1. The first one.
+/// 2. With the header `Wasmstore-Hash`, and those that pages of other sites may read.
+pub(crate) const FORM: u32 = 2;
+
+/// The header with the hash of the module, in hex digits.
+const MODULE_HASH_HEADER: &str = "Wasmstore-Hash";
+/// The headers that pages of other sites may read, besides those that they may in any case.
+const EXPOSED_HEADERS: &str = "Accept-Ranges, Content-Length, Content-Range, ETag, Wasmstore-Hash";
+
+/// Seconds after which a gateway may ask again for what is not certified yet.
+const RETRY_AFTER_S: u32 = 60;
 
 /// The body of the answer to a path that names nothing.
 const NOT_FOUND: &str = "not found: the paths are /module/<hash of a sealed module in hex digits> and /metrics\n";
@@ -89,27 +106,44 @@ impl Page {
             Answer::NotModified => (304, CONDITIONAL),
             Answer::OutOfRange => (416, WHOLE),
         };
-        // The bytes of a hash never change, but a module that nobody wants can go.
-        let page = Self::new(status, expression)
-            .with("ETag", etag(module_hash))
-            .with("Cache-Control", "public, max-age=86400, immutable")
-            .with("Accept-Ranges", "bytes");
+        let page = Self::new(status, expression).about(module_hash);
         let size = module.size;
         match answer {
-            Answer::Chunk(index) => {
-                let (start, length) = part(module, index);
-                let page = page.with("Content-Length", length);
-                let page = if is_whole(module) {
-                    page
-                } else {
-                    page.with("Content-Range", format!("bytes {start}-{}/{size}", start + length - 1))
-                };
-                page.typed(module)
-            }
+            Answer::Chunk(_) if is_whole(module) => page.with("Content-Length", size).typed(module),
+            Answer::Chunk(index) => page.ranged(&bytes_of(module, index), size).typed(module),
             Answer::Head => page.with("Content-Length", size).typed(module),
             Answer::NotModified => page,
             Answer::OutOfRange => page.with("Content-Range", format!("bytes */{size}")),
         }
+    }
+
+    /// The answer with any part of a module, which is not certified.
+    pub(crate) fn part(bytes: &Range<u64>, module_hash: &StoredHash, module: &StoredModule) -> Self {
+        Self::new(206, NOTHING).about(module_hash).ranged(bytes, module.size).typed(module)
+    }
+
+    /// The answer with all of a module though it has several chunks, which is not certified.
+    pub(crate) fn whole(module_hash: &StoredHash, module: &StoredModule) -> Self {
+        Self::new(200, NOTHING).about(module_hash).with("Content-Length", module.size).typed(module)
+    }
+
+    /// The answer about a module that is not certified yet and too large to be answered without.
+    pub(crate) fn not_yet() -> Self {
+        Self::new(503, NOTHING).with("Retry-After", RETRY_AFTER_S).with("Cache-Control", "no-store")
+    }
+
+    fn about(self, module_hash: &StoredHash) -> Self {
+        // The bytes of a hash never change, but a module that nobody wants can go.
+        self.with("ETag", etag(module_hash))
+            .with(MODULE_HASH_HEADER, Hash::new(*module_hash))
+            .with("Access-Control-Expose-Headers", EXPOSED_HEADERS)
+            .with("Cache-Control", "public, max-age=86400, immutable")
+            .with("Accept-Ranges", "bytes")
+    }
+
+    fn ranged(self, bytes: &Range<u64>, size: u64) -> Self {
+        let Range { start, end } = bytes;
+        self.with("Content-Length", end - start).with("Content-Range", format!("bytes {start}-{}/{size}", end - 1))
     }
 
     fn typed(self, module: &StoredModule) -> Self {
@@ -168,14 +202,15 @@ pub(crate) fn certified_metrics(is_shown: bool) -> Tree {
 }
 
 /// Returns true when one answer has the whole module.
-fn is_whole(module: &StoredModule) -> bool {
+pub(crate) fn is_whole(module: &StoredModule) -> bool {
     chunk::count(module.size) == 1
 }
 
-/// Returns where a chunk begins, and its bytes.
-fn part(module: &StoredModule, index: u32) -> (u64, u64) {
+/// Returns which bytes of a module a chunk has.
+pub(crate) fn bytes_of(module: &StoredModule, index: u32) -> Range<u64> {
     let length = chunk::size_of(module.size, u64::from(index)).expect("BUG: a module has no such chunk");
-    (u64::from(index) * depot_types::limits::CHUNK_BYTES, length)
+    let start = u64::from(index) * CHUNK_BYTES;
+    start..start + length
 }
 
 fn labelled(mut trees: Vec<(StoredHash, Tree)>) -> Tree {
@@ -213,4 +248,26 @@ fn leb128(mut number: u16) -> Vec<u8> {
     }
     bytes.push(number as u8);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_fixtures::{ALICE, stored_module};
+
+    #[test]
+    fn should_have_another_form_when_answers_are_other_ones() {
+        let mut module = StoredModule { size: CHUNK_BYTES + 1, ..stored_module(ALICE) };
+        module.chunk_hashes = [[1; Hash::BYTES], [2; Hash::BYTES]].concat().into();
+        let several = certified(&[3; Hash::BYTES], &module, None).digest();
+        module.size = CHUNK_BYTES;
+        module.chunk_hashes = [1; Hash::BYTES].to_vec().into();
+        let one = certified(&[3; Hash::BYTES], &module, None).digest();
+        let digest = hash([several, one].as_flattened());
+        // When this fails, raise the form and write the new digest here: modules are certified in the old form still.
+        assert_eq!(
+            (FORM, Hash::new(digest).to_string().as_str()),
+            (2, "78d5957ded8407b7da26b3300c00ee2c43799138122eab2d9aa2155a1ea79920")
+        );
+    }
 }

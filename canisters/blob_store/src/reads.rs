@@ -1,4 +1,9 @@
 //! What everybody may read: sealed modules, their chunks, and totals.
+//!
+//! All of it are plain queries: the store asks no other canister, so a composite query would save no hop. Whoever asks from
+//! another canister can do so from a composite query of its own.
+
+use std::ops::Range;
 
 use depot_types::{
     Hash,
@@ -8,18 +13,12 @@ use depot_types::{
 };
 use ic_stable_structures::Memory;
 
-use crate::{space::PAGE_BYTES, state::State};
-
-/// A Candid message with one value of type `opt blob`, up to the value.
-const OPTIONAL_BLOB_HEADER: [u8; 11] = [
-    b'D', b'I', b'D', b'L', // magic
-    2,    // two types:
-    0x6e, 1, // 0: an option of type 1
-    0x6d, 0x7b, // 1: a vector of nat8
-    1, 0, // one value, of type 0
-];
-const NONE: u8 = 0;
-const SOME: u8 = 1;
+use crate::{
+    reply::Reply,
+    space::{PAGE_BYTES, Place},
+    state::State,
+    storable::StoredModule,
+};
 
 impl<M: Memory> State<M> {
     /// Returns what there is to know of a sealed module.
@@ -32,30 +31,17 @@ impl<M: Memory> State<M> {
         self.modules.metadata(&args.module_hash, &args.name)
     }
 
-    /// Returns a chunk of a sealed module as a Candid message of one `opt blob`.
-    ///
-    /// The bytes go from stable memory into the message without a copy between.
-    pub fn encoded_chunk(&self, hash: &Hash) -> Vec<u8> {
-        let mut message = OPTIONAL_BLOB_HEADER.to_vec();
-        let Some(size) = self.chunks.sealed_size(hash) else {
-            message.push(NONE);
-            return message;
-        };
-        // Room for the option, a length of up to 5 bytes, and the bytes themselves.
-        message.reserve_exact(1 + 5 + size);
-        message.push(SOME);
-        push_length(&mut message, size);
-        let start = message.len();
-        message.resize(start + size, 0);
-        self.chunks.load(hash.as_bytes(), &mut message[start..]);
-        message
+    /// Answers with a chunk of a sealed module, if there is such a one.
+    pub fn get_chunk(&self, hash: &Hash) -> Reply {
+        Reply::optional_blob(self.chunks.sealed_place(hash))
     }
 
-    /// Returns a part of a sealed module.
-    ///
-    /// # Errors
-    /// [`ReadModuleError`].
-    pub fn read_module(&self, args: &ReadModuleArgs) -> Result<Vec<u8>, ReadModuleError> {
+    /// Answers with a part of a sealed module, or with a [`ReadModuleError`].
+    pub fn read_module(&self, args: &ReadModuleArgs) -> Reply {
+        Reply::blob_or_error(self.part_to_read(args))
+    }
+
+    fn part_to_read(&self, args: &ReadModuleArgs) -> Result<Vec<Place>, ReadModuleError> {
         let ReadModuleArgs { module_hash, offset, length } = *args;
         if length > MAX_READ_BYTES {
             return Err(ReadModuleError::TooLong { length, max: MAX_READ_BYTES });
@@ -63,17 +49,35 @@ impl<M: Memory> State<M> {
         let module = self.modules.get(module_hash.as_bytes()).ok_or(ReadModuleError::UnknownModule { module_hash })?;
         let size = module.size;
         let rest = size.checked_sub(offset).ok_or(ReadModuleError::OutOfRange { offset, size })?;
-        let mut bytes = vec![0; u64::from(length).min(rest) as usize];
-        let mut position = offset;
-        let mut left = bytes.as_mut_slice();
-        while !left.is_empty() {
+        Ok(self.places(&module, offset..offset + u64::from(length).min(rest)))
+    }
+
+    /// Returns where bytes of a module lie, which it has.
+    pub(crate) fn places(&self, module: &StoredModule, bytes: Range<u64>) -> Vec<Place> {
+        let mut places = Vec::new();
+        let mut position = bytes.start;
+        while position < bytes.end {
             let (index, within) = (position / CHUNK_BYTES, position % CHUNK_BYTES);
-            let part = left.len().min((CHUNK_BYTES - within) as usize);
-            let (now, later) = left.split_at_mut(part);
-            self.chunks.load_from(&module.chunk_hashes()[index as usize], within, now);
-            (left, position) = (later, position + part as u64);
+            let length = (bytes.end - position).min(CHUNK_BYTES - within);
+            places.push(self.chunks.place(&module.chunk_hashes()[index as usize]).part(within, length));
+            position += length;
         }
-        Ok(bytes)
+        places
+    }
+
+    /// Hands an answer on, piece by piece. What lies in stable memory goes through the buffer, which can have any size
+    /// but zero.
+    pub fn send(&self, reply: &Reply, buffer: &mut [u8], mut append: impl FnMut(&[u8])) {
+        append(&reply.head);
+        for place in &reply.stored {
+            let mut rest = *place;
+            while let Some(piece) = rest.split_front(buffer.len() as u64) {
+                let bytes = &mut buffer[..piece.length() as usize];
+                self.chunks.read(piece, bytes);
+                append(bytes);
+            }
+        }
+        append(&reply.tail);
     }
 
     /// Returns what the store holds. The size of stable memory and the use of methods are known by the caller.
@@ -93,18 +97,8 @@ impl<M: Memory> State<M> {
     }
 }
 
-/// Appends a number in LEB128.
-fn push_length(message: &mut Vec<u8>, mut length: usize) {
-    while length >= 0x80 {
-        message.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    message.push(length as u8);
-}
-
 #[cfg(test)]
 mod tests {
-    use candid::decode_one;
     use depot_types::blob_store::Encoding;
     use serde_bytes::ByteBuf;
 
@@ -116,7 +110,7 @@ mod tests {
         let mut state = new_state();
         let module = Module::large(1, 1);
         put_all(&mut state, uploader(ALICE), NOW, &module);
-        let read = |state: &TestState, hash: Hash| decode_one::<Option<ByteBuf>>(&state.encoded_chunk(&hash)).unwrap();
+        let read = |state: &TestState, hash: Hash| state.answer::<Option<ByteBuf>>(&state.get_chunk(&hash));
         for hash in module.chunk_hashes() {
             assert_eq!(read(&state, hash), None);
         }
@@ -128,22 +122,15 @@ mod tests {
     }
 
     #[test]
-    fn should_write_lengths_of_any_size() {
-        for length in [0, 1, 127, 128, 16_383, 16_384, CHUNK_BYTES as usize] {
-            let mut message = OPTIONAL_BLOB_HEADER.to_vec();
-            message.push(SOME);
-            push_length(&mut message, length);
-            message.resize(message.len() + length, 7);
-            assert_eq!(decode_one::<Option<ByteBuf>>(&message).unwrap().unwrap().len(), length);
-        }
-    }
-
-    #[test]
     fn should_read_any_part_of_a_module() {
         let mut state = new_state();
         let module = Module::large(2, 1);
         let info = seal(&mut state, ALICE, &module);
-        let read = |offset, length| state.read_module(&ReadModuleArgs { module_hash: module.hash, offset, length });
+        let ask = |args: ReadModuleArgs| {
+            let answer = state.answer::<Result<ByteBuf, ReadModuleError>>(&state.read_module(&args));
+            answer.map(ByteBuf::into_vec)
+        };
+        let read = |offset, length| ask(ReadModuleArgs { module_hash: module.hash, offset, length });
         for (offset, length) in [(0, 1), (5, 100), (CHUNK_BYTES - 3, 6), (7, 1_900_000), (info.size - 4, 4)] {
             let expected = &module.bytes[offset as usize..][..length as usize];
             assert_eq!(read(offset, length).unwrap(), expected);
@@ -156,8 +143,28 @@ mod tests {
         let too_long = ReadModuleError::TooLong { length: MAX_READ_BYTES + 1, max: MAX_READ_BYTES };
         assert_eq!(read(0, MAX_READ_BYTES + 1), Err(too_long));
         let module_hash = Hash::of(b"unknown");
-        let unknown = state.read_module(&ReadModuleArgs { module_hash, offset: 0, length: 1 });
+        let unknown = ask(ReadModuleArgs { module_hash, offset: 0, length: 1 });
         assert_eq!(unknown, Err(ReadModuleError::UnknownModule { module_hash }));
+    }
+
+    #[test]
+    fn should_send_the_same_whatever_the_buffer() {
+        let mut state = new_state();
+        let module = Module::large(1, 1);
+        seal(&mut state, ALICE, &module);
+        let args = ReadModuleArgs { module_hash: module.hash, offset: CHUNK_BYTES - 5, length: 15 };
+        let reply = state.read_module(&args);
+        let sent = |buffer_bytes: usize| {
+            let mut message = Vec::new();
+            state.send(&reply, &mut vec![0; buffer_bytes], |piece| message.extend(piece));
+            message
+        };
+        let whole = sent(1 << 20);
+        for bytes in [1, 2, 5, 7] {
+            assert_eq!(sent(bytes), whole);
+        }
+        let read: Result<ByteBuf, ReadModuleError> = candid::decode_one(&whole).unwrap();
+        assert_eq!(read.unwrap().as_slice(), &module.bytes[CHUNK_BYTES as usize - 5..][..15]);
     }
 
     #[test]

@@ -14,6 +14,41 @@ pub(crate) const PAGE_BYTES: u64 = 64 << 10;
 /// Pages of a block.
 pub(crate) const BLOCK_PAGES: u32 = (CHUNK_BYTES / PAGE_BYTES) as u32;
 
+/// Where bytes lie in the memory of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    address: u64,
+    length: u64,
+}
+
+impl Place {
+    /// So many bytes from the beginning of a page on.
+    pub(crate) fn new(page: u32, length: u64) -> Self {
+        Self { address: address(page), length }
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// A part of it.
+    ///
+    /// # Panics
+    /// When there is no such part.
+    pub(crate) fn part(self, offset: u64, length: u64) -> Self {
+        assert!(offset + length <= self.length, "BUG: a place has no such part");
+        Self { address: self.address + offset, length }
+    }
+
+    /// Takes so many bytes from its front, or what there is; `None` when nothing is left.
+    pub(crate) fn split_front(&mut self, max: u64) -> Option<Self> {
+        let length = self.length.min(max);
+        let front = self.part(0, length);
+        *self = self.part(length, self.length - length);
+        (length > 0).then_some(front)
+    }
+}
+
 /// Pages and which of them are free.
 pub(crate) struct Space<M: Memory> {
     pages: M,
@@ -74,10 +109,10 @@ impl<M: Memory> Space<M> {
         page
     }
 
-    /// Reads a part of what was stored from a page on.
-    pub(crate) fn load(&self, page: u32, offset: u64, bytes: &mut [u8]) {
-        debug_assert!(offset + bytes.len() as u64 <= CHUNK_BYTES);
-        self.pages.read(address(page) + offset, bytes);
+    /// Reads what lies in a place, all of it.
+    pub(crate) fn read(&self, place: Place, bytes: &mut [u8]) {
+        assert_eq!(place.length, bytes.len() as u64, "BUG: a place has another length");
+        self.pages.read(place.address, bytes);
     }
 
     /// Gives pages back.
@@ -177,7 +212,7 @@ mod tests {
         assert_eq!((space.len(), space.free_extents()), (32, Vec::new()));
         for (page, pages) in stored.into_iter().zip([4, 8, 4, 16]) {
             let mut read = vec![0; 9];
-            space.load(page, pages * PAGE_BYTES - 14, &mut read);
+            space.read(Place::new(page, pages * PAGE_BYTES).part(pages * PAGE_BYTES - 14, 9), &mut read);
             assert_eq!(read, [pages as u8; 9]);
         }
     }

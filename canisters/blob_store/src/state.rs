@@ -17,6 +17,7 @@ use crate::{
         UNRETAINED_MEMORY_ID, UPLOADERS_MEMORY_ID, UPLOADS_MEMORY_ID,
     },
     modules::Modules,
+    pages,
     retentions::Retentions,
     room::{Backing, Room},
     sessions::Sessions,
@@ -30,7 +31,8 @@ use crate::{
 /// 2. Settings in the header; holders, references, retentions, accounts and certificates; space in pages of 64 KiB
 ///    instead of blocks of 1 MiB. Taken over from layout 1 at once, but for the records of modules, which are made little
 ///    by little (`garbage.rs`), and for chunks, which keep the whole block that they had until they go.
-pub const LAYOUT_VERSION: u32 = 2;
+/// 3. The form of what is certified about modules in the header.
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// All that the blob store keeps.
 pub struct State<M: Memory> {
@@ -69,9 +71,9 @@ impl<M: Memory> State<M> {
     /// [`UnknownLayout`] when the memories were written in another layout; they are left as they are.
     pub fn open(memory: impl Fn(MemoryId) -> M, backing: Backing) -> Result<Self, UnknownLayout> {
         // The version comes first: opening a structure of another layout could misread or damage it.
-        let mut header = Header::open(memory(HEADER_MEMORY_ID), LAYOUT_VERSION);
+        let mut header = Header::open(memory(HEADER_MEMORY_ID), LAYOUT_VERSION, pages::FORM);
         let found = header.layout();
-        if found != LAYOUT_VERSION && found != 1 {
+        if !(1..=LAYOUT_VERSION).contains(&found) {
             return Err(UnknownLayout { found });
         }
         let mut space =
@@ -84,6 +86,10 @@ impl<M: Memory> State<M> {
         if found == 1 {
             header.take_over_layout_1(chunks.len() * u64::from(BLOCK_PAGES));
         }
+        if found <= 2 {
+            header.take_over_layout_2();
+        }
+        header.expect_form(pages::FORM);
         Ok(Self {
             uploaders: StableBTreeMap::init(memory(UPLOADERS_MEMORY_ID)),
             holders: StableBTreeMap::init(memory(HOLDERS_MEMORY_ID)),

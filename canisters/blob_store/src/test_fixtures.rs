@@ -1,6 +1,6 @@
 //! Modules, principals and states for tests.
 
-use candid::Principal;
+use candid::{CandidType, Principal, decode_one};
 use depot_types::wasm::Budget;
 use depot_types::{
     Hash,
@@ -12,12 +12,14 @@ use ic_stable_structures::{
     VectorMemory,
     memory_manager::{MemoryManager, VirtualMemory},
 };
+use serde::de::DeserializeOwned;
 use serde_bytes::{ByteArray, ByteBuf};
 
 use crate::{
     access::Caller,
     certificates::Certificates,
     lifecycle, pages,
+    reply::Reply,
     retentions::Retentions,
     room::Backing,
     state::State,
@@ -188,6 +190,13 @@ pub(crate) fn stored_module(sealed_by: Principal) -> StoredModule {
 }
 
 impl TestState {
+    /// Returns an answer as who asked would decode it.
+    pub(crate) fn answer<T: CandidType + DeserializeOwned>(&self, reply: &Reply) -> T {
+        let mut message = Vec::new();
+        self.send(reply, &mut [0; 1_000], |piece| message.extend(piece));
+        decode_one(&message).unwrap()
+    }
+
     /// Checks what always holds: references are counted right, no page is lost or used twice, bytes are those of the
     /// hash.
     pub(crate) fn check_invariants(&self) {

@@ -5,7 +5,7 @@ use candid::{Encode, Principal};
 use depot_types::{factory::DeploymentStatus, usage::MethodUsage};
 use pocket_ic::PocketIc;
 
-use super::{Figure, history, largest, stored};
+use super::{Figure, history, largest, reading, stored};
 use crate::{
     clients::CounterArgs,
     depot::{Depot, deploy_args, release},
@@ -25,6 +25,7 @@ pub(super) const ALL: &[Benchmark] = &[
     Benchmark { name: "blob_store.", takes_minutes: false, run: blob_store },
     Benchmark { name: "blob_store.at_", takes_minutes: true, run: stored::run },
     Benchmark { name: "blob_store.largest.", takes_minutes: true, run: largest::run },
+    Benchmark { name: "blob_store.raw_read.", takes_minutes: false, run: reading::run },
     Benchmark { name: "catalog.commit.", takes_minutes: false, run: catalog_commit },
     Benchmark { name: "catalog.", takes_minutes: false, run: history::over_paths },
     Benchmark { name: "catalog.", takes_minutes: false, run: history::over_commits },

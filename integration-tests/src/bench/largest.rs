@@ -1,14 +1,16 @@
-//! What the largest module costs, raw and in gzip, step by step.
+//! What the largest module and the largest component cost, raw and in gzip, step by step.
 
 use std::io::Write;
 
 use anyhow::{anyhow, ensure};
 use depot_types::{
     Hash,
-    blob_store::Encoding,
+    blob_store::{Encoding, ModuleKind},
+    http::HttpRequest,
     limits::{MAX_MODULE_BYTES, MAX_RAW_MODULE_BYTES},
 };
 use flate2::{Compression, write::GzEncoder};
+use serde_bytes::ByteBuf;
 
 use super::{Figure, figures::instructions};
 use crate::{depot::Depot, made};
@@ -22,25 +24,34 @@ const STEPS: [(&str, &str); 3] = [("begin", "begin_upload"), ("put_chunks", "put
 pub(super) fn run() -> anyhow::Result<Vec<Figure>> {
     let bytes = MAX_RAW_MODULE_BYTES as usize;
     let raw = made::data_module(bytes - MODULE_OVERHEAD);
-    ensure!(raw.len() == bytes, "the raw module has {} bytes", raw.len());
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&made::half_compressible_module(bytes - MODULE_OVERHEAD))?;
-    let gzip = encoder.finish()?;
-    ensure!(gzip.len() as u64 <= MAX_MODULE_BYTES, "the gzip module has {} bytes", gzip.len());
-    let mut figures = measure("raw", &raw, Encoding::Raw)?;
-    figures.extend(measure("gzip", &gzip, Encoding::Gzip)?);
+    let gzip = compressed(&made::half_compressible_module(bytes - MODULE_OVERHEAD))?;
+    let mut figures = measure("raw", &raw, ModuleKind::CoreModule)?;
+    figures.extend(measure("gzip", &gzip, ModuleKind::CoreModule)?);
+    // Code is what takes longest to validate, and a component can be all code.
+    let raw = made::code_component(bytes);
+    figures.extend(measure("component_raw", &raw, ModuleKind::Component)?);
+    figures.extend(measure("component_gzip", &compressed(&raw)?, ModuleKind::Component)?);
     Ok(figures)
 }
 
+fn compressed(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(module)?;
+    let gzip = encoder.finish()?;
+    ensure!(gzip.len() as u64 <= MAX_MODULE_BYTES, "the gzip module has {} bytes", gzip.len());
+    Ok(gzip)
+}
+
 /// Uploads a module, reads it back, and returns what that cost.
-fn measure(name: &str, module: &[u8], encoding: Encoding) -> anyhow::Result<Vec<Figure>> {
+fn measure(name: &str, module: &[u8], kind: ModuleKind) -> anyhow::Result<Vec<Figure>> {
     let depot = Depot::install()?;
     let balance = || depot.network.cycle_balance(depot.blob_store_id);
     let before = balance();
     let info = depot.upload(module, |_| ())?;
     let cycles = before - balance();
-    ensure!((info.encoding, info.raw_size) == (encoding, MAX_RAW_MODULE_BYTES), "{info:?}");
-    ensure!(info.is_deployable(), "{:?}", info.obstacles);
+    ensure!((info.kind, info.raw_size) == (kind, MAX_RAW_MODULE_BYTES), "{info:?}");
+    ensure!((info.encoding == Encoding::Gzip) == name.ends_with("gzip"), "{:?}", info.encoding);
+    ensure!(info.is_deployable() == (kind == ModuleKind::CoreModule), "{:?}", info.obstacles);
     let mut read = Vec::with_capacity(module.len());
     for hash in &info.chunk_hashes {
         let chunk = depot.blob_store().get_chunk(*hash).map_err(|reject| anyhow!("{reject}"))?;
@@ -57,5 +68,21 @@ fn measure(name: &str, module: &[u8], encoding: Encoding) -> anyhow::Result<Vec<
         let count = instructions(&methods, method)?;
         figures.push(Figure::new(&name(&format!("{step}.instructions")), count as f64, "instructions"));
     }
+    figures.push(Figure::new(&name("heap_bytes"), heap_bytes(&depot)? as f64, "bytes"));
     Ok(figures)
+}
+
+/// Returns the memory that the blob store has. It never becomes less, so it is the most that it had.
+fn heap_bytes(depot: &Depot) -> anyhow::Result<u64> {
+    let request = HttpRequest {
+        method: "GET".to_string(),
+        url: "/metrics".to_string(),
+        headers: vec![],
+        body: ByteBuf::new(),
+        certificate_version: None,
+    };
+    let response = depot.blob_store().http_request(&request).map_err(|reject| anyhow!("{reject}"))?;
+    let text = String::from_utf8(response.body.into_vec())?;
+    let found = text.lines().find_map(|line| line.strip_prefix("blob_store_heap_memory_bytes "));
+    Ok(found.ok_or_else(|| anyhow!("the metrics have no heap:\n{text}"))?.parse()?)
 }

@@ -19,6 +19,7 @@ use pocket_ic::common::rest::BlobCompression;
 use super::{
     Figure,
     figures::{MODULE_BYTES, instructions},
+    reading,
 };
 use crate::{depot::Depot, made, wasms};
 
@@ -65,12 +66,19 @@ fn measure(name: &str, chunks: u64) -> anyhow::Result<Vec<Figure>> {
     let per_byte = |count: u64, bytes: usize| count as f64 / bytes as f64;
     let figure = |what: &str, value: f64, unit: &str| Figure::new(&format!("blob_store.at_{name}.{what}"), value, unit);
     let unit = "instructions/byte";
+    let chunk_cost = |method: &str, arg: Vec<u8>, none: Vec<u8>| -> anyhow::Result<u64> {
+        let cost = |arg| reading::cost(&depot.network, depot.blob_store_id, method, arg);
+        Ok(cost(arg)?.saturating_sub(cost(none)?))
+    };
+    let get_chunk = chunk_cost("get_chunk", Encode!(&info.chunk_hashes[1])?, Encode!(&Hash::of(b"unknown"))?)?;
+    let replying = reading::replying()?;
     let mut figures = vec![
         figure("put_chunk.instructions_per_byte", per_byte(instructions(&methods, "put_chunk")?, module.len()), unit),
         figure("commit.instructions_per_byte", per_byte(instructions(&methods, "commit_upload")?, module.len()), unit),
+        figure("get_chunk.instructions_per_byte", per_byte(get_chunk, CHUNK_BYTES as usize), unit),
         figure(
-            "get_chunk.instructions_per_byte",
-            per_byte(read(&depot, info.chunk_hashes[1])?, CHUNK_BYTES as usize),
+            "get_chunk.reading.instructions_per_byte",
+            per_byte(get_chunk.saturating_sub(replying), CHUNK_BYTES as usize),
             unit,
         ),
     ];
@@ -80,21 +88,6 @@ fn measure(name: &str, chunks: u64) -> anyhow::Result<Vec<Figure>> {
         figures.push(figure("stable_memory_overhead", overhead, "percent"));
     }
     Ok(figures)
-}
-
-/// Returns the instructions that reading a chunk takes more than finding out that there is none.
-///
-/// A query in a message of its own costs a cycle for each instruction, and fees that are the same for both.
-fn read(depot: &Depot, chunk: Hash) -> anyhow::Result<u64> {
-    let cost = |hash: Hash| {
-        let before = depot.network.cycle_balance(depot.blob_store_id);
-        let arg = Encode!(&hash)?;
-        let answer = depot.network.update_call(depot.blob_store_id, depot.admin, "get_chunk", arg);
-        answer.map_err(|reject| anyhow!("{reject}"))?;
-        Ok::<_, anyhow::Error>(before - depot.network.cycle_balance(depot.blob_store_id))
-    };
-    let difference = cost(chunk)?.saturating_sub(cost(Hash::of(b"unknown"))?);
-    Ok(u64::try_from(difference)?)
 }
 
 /// Makes the beginning of the stable memory of a store with so many chunks, in gzip; the rest is chunks.

@@ -1,26 +1,21 @@
-//! The blob store on a network: what goes away and when, what gateways are answered, and what happens without cycles.
+//! The blob store on a network: what goes away and when, and what gateways are answered.
 
 use std::time::Duration;
 
 use candid::Encode;
 use depot_types::{
     Hash,
-    blob_store::{
-        BeginUploadError, BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, Retention, StorageFull,
-        UploadStatus,
-    },
+    blob_store::{BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, ModuleKind, Retention},
     http::{HttpRequest, HttpResponse},
 };
 use ic_http_certification::{HttpRequest as GatewayRequest, HttpResponse as GatewayResponse, Method, StatusCode};
 
 use ic_response_verification::verify_request_response_pair;
 use integration_tests::{
-    clients::{BlobStore, Client},
-    depot::{Depot, create_with_cycles, user},
+    depot::{Depot, user},
     made::{data_module, seeded_data_module},
     network, wasms,
 };
-use pocket_ic::CanisterSettings;
 use serde_bytes::ByteBuf;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -148,44 +143,8 @@ fn should_answer_gateways_what_they_can_verify() {
     }
 }
 
-#[test]
-fn should_say_clearly_that_there_are_too_few_cycles_for_more_room() {
-    let network = network::start();
-    let admin = user(1);
-    let id = create_with_cycles(&network, admin, 100_000_000_000_000);
-    let arg = Encode!(&None::<BlobStoreArgs>).unwrap();
-    network.install_canister(id, wasms::load("blob_store").unwrap(), arg, Some(admin));
-    let store = BlobStore(Client::new(&network, id, admin));
-    let set_threshold = |seconds: u128| {
-        let settings = CanisterSettings { freezing_threshold: Some(seconds.into()), ..CanisterSettings::default() };
-        network.update_canister_settings(id, Some(admin), settings).unwrap();
-    };
-    let status = network.canister_status(id, Some(admin)).unwrap();
-    let number = |nat: candid::Nat| u128::try_from(nat.0).unwrap();
-    let burned_per_day = number(status.idle_cycles_burned_per_day);
-    // Leaves what a message needs to begin, but not what a message to itself needs besides.
-    let frozen = number(status.cycles) - 60_000_000_000;
-    set_threshold(frozen * 86_400 / burned_per_day);
-    let module = data_module(100_000);
-    let before = store.stats().unwrap();
-    match store.begin_upload_of(&module).unwrap() {
-        Err(BeginUploadError::StorageFull(StorageFull { needed, reason })) => {
-            assert!(needed > before.stable_bytes && reason.contains("cycles"), "{needed}: {reason}");
-        }
-        other => panic!("{other:?}"),
-    }
-    let after = store.stats().unwrap();
-    assert_eq!((after.uploads, after.chunks, after.stable_bytes), (0, 0, before.stable_bytes));
-    // With enough cycles the same upload goes through.
-    set_threshold(86_400);
-    assert!(matches!(store.begin_upload_of(&module).unwrap(), Ok(UploadStatus::Open(_))));
-    store.put_chunk(Hash::of(&module), 0, &module).unwrap().unwrap();
-    store.commit_upload(Hash::of(&module)).unwrap().unwrap();
-}
-
-#[test]
-fn should_refuse_a_module_that_takes_too_long_to_validate() {
-    let depot = Depot::install().unwrap();
+/// A branch to a million blocks, each of which takes a thousand values.
+fn many_branches() -> Vec<u8> {
     let values = "i32.const 0 ".repeat(1_000);
     let results = "i32 ".repeat(1_000);
     let targets = "0 ".repeat(1_000_000);
@@ -193,10 +152,33 @@ fn should_refuse_a_module_that_takes_too_long_to_validate() {
         "(module (type $many (func (result {results}))) (func (type $many) (block (type $many) {values} i32.const 0 \
          br_table {targets} 0)))"
     );
-    let module = wat::parse_str(text).unwrap();
-    let hash = Hash::of(&module);
-    assert!(depot.upload(&module, |_| ()).unwrap_err().to_string().contains("TooComplex"));
-    let refused = depot.blob_store().commit_upload(hash).unwrap();
-    assert!(matches!(refused, Err(CommitUploadError::InvalidModule(InvalidModule::TooComplex { .. }))), "{refused:?}");
-    assert!(depot.blob_store().abort_upload(hash).unwrap());
+    wat::parse_str(text).unwrap()
+}
+
+/// A component with a type that declares so many instances, each with a thousand methods of a resource.
+fn many_instances(count: usize) -> Vec<u8> {
+    let methods: String = (0..1_000).map(|n| format!(r#"(export "f{n}" (func (param "r" (borrow $r))))"#)).collect();
+    let inner = r#"(type (instance (alias outer 2 $large (type $l)) (export "e" (instance (type $l)))))"#;
+    let text = format!(
+        r#"(component (type $large (instance (export "r" (type $r (sub resource))) {methods}))
+            (type (component {})))"#,
+        inner.repeat(count)
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn should_refuse_modules_that_take_too_long_to_validate() {
+    let depot = Depot::install().unwrap();
+    for module in [many_branches(), many_instances(2_000)] {
+        let hash = Hash::of(&module);
+        assert!(depot.upload(&module, |_| ()).unwrap_err().to_string().contains("TooComplex"));
+        let refused = depot.blob_store().commit_upload(hash).unwrap();
+        assert!(
+            matches!(refused, Err(CommitUploadError::InvalidModule(InvalidModule::TooComplex { .. }))),
+            "{refused:?}"
+        );
+        assert!(depot.blob_store().abort_upload(hash).unwrap());
+    }
+    assert_eq!(depot.upload(&many_instances(20), |_| ()).unwrap().kind, ModuleKind::Component);
 }

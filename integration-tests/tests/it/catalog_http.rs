@@ -21,11 +21,13 @@ fn text(response: Response) -> (u16, String) {
 
 #[test]
 fn should_be_read_through_a_gateway() {
-    let site = Site::start();
-    let catalog = site.depot.catalog_id;
     let modules = [data_module(100), seeded_data_module(7, 2_500_000)];
-    let [small, large] = modules.each_ref().map(|module| site.depot.upload(module, |_| ()).unwrap().module_hash);
-    site.depot.set_path("apps/a b.wasm", small).unwrap();
+    let [small, large] = modules.each_ref().map(|module| Hash::of(module));
+    let site = Site::start(|depot| {
+        modules.iter().for_each(|module| _ = depot.upload(module, |_| ()).unwrap());
+        depot.set_path("apps/a b.wasm", small).unwrap();
+    });
+    let catalog = site.depot.catalog_id;
     let head = site.depot.set_path("large", large).unwrap();
     let branch = CreateBranchArgs { name: "dev".to_string(), from: None };
     site.depot.catalog().create_branch(branch).unwrap().unwrap();
@@ -53,19 +55,19 @@ fn should_be_read_through_a_gateway() {
     assert_eq!(text(site.get(catalog, "/api/v1/hash/none")), (404, String::new()));
     assert_eq!(text(site.get(catalog, "/api/v1/hash/none")), (404, String::new()));
     assert_eq!(text(site.get(catalog, "/elsewhere")).0, 404);
-    let of_dev = || site.request(Method::GET, catalog, "/api/v1/snapshot").header("Wasmstore-Branch", "dev");
+    let of_dev = || site.ask(Method::GET, catalog, "/api/v1/snapshot", &[("Wasmstore-Branch", "dev")]);
     for _ in 0..2 {
         assert_eq!(text(site.get(catalog, "/api/v1/snapshot")), (200, head.to_string()));
-        assert_eq!(text(of_dev().send().unwrap()), (200, dev.to_string()));
+        assert_eq!(text(of_dev()), (200, dev.to_string()));
     }
     assert_eq!(text(site.get(catalog, "/api/v1/branches")), (200, "[\"dev\",\"main\"]".to_string()));
 
-    let tag = site.get(catalog, "/api/v1/modules").headers()["etag"].clone();
+    let tag = site.get(catalog, "/api/v1/modules").headers()["etag"].to_str().unwrap().to_string();
     for _ in 0..2 {
-        let request = site.request(Method::GET, catalog, "/api/v1/modules").header("If-None-Match", &tag);
-        assert_eq!(request.send().unwrap().status(), StatusCode::NOT_MODIFIED);
+        let response = site.ask(Method::GET, catalog, "/api/v1/modules", &[("If-None-Match", &tag)]);
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
     }
-    let posted = site.request(Method::POST, catalog, "/api/v1/module/x").body("x").send().unwrap();
+    let posted = site.ask(Method::POST, catalog, "/api/v1/module/x", &[]);
     assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
 
     // What was certified is not answered once it was overtaken.
@@ -77,11 +79,13 @@ fn should_be_read_through_a_gateway() {
 
 #[test]
 fn should_lead_to_the_bytes_of_modules() {
-    let site = Site::start();
-    let catalog = site.depot.catalog_id;
     let module = seeded_data_module(7, 2_500_000);
-    let hash = site.depot.upload(&module, |_| ()).unwrap().module_hash;
-    site.depot.set_path("apps/a.wasm", hash).unwrap();
+    let hash = Hash::of(&module);
+    let site = Site::start(|depot| {
+        depot.upload(&module, |_| ()).unwrap();
+        depot.set_path("apps/a.wasm", hash).unwrap();
+    });
+    let catalog = site.depot.catalog_id;
     for path in ["/api/v1/module/apps/a.wasm", "/api/v1/version/0/apps/a.wasm"] {
         // Twice: by an update, and by a query that is verified.
         for _ in 0..2 {
@@ -95,7 +99,7 @@ fn should_lead_to_the_bytes_of_modules() {
         assert_eq!(followed.status(), StatusCode::OK);
         assert_eq!(Hash::of(&followed.bytes().unwrap()), hash);
     }
-    let head = site.request(Method::HEAD, catalog, "/api/v1/module/apps/a.wasm").send().unwrap();
+    let head = site.ask(Method::HEAD, catalog, "/api/v1/module/apps/a.wasm", &[]);
     assert_eq!(
         (head.status(), &head.headers()["wasmstore-hash"]),
         (StatusCode::OK, &hash.to_string().parse().unwrap())

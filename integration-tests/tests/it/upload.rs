@@ -1,11 +1,11 @@
 //! Modules go into the blob store whole, or not at all.
 
-use candid::{Encode, Principal};
+use candid::{Decode, Encode, Principal};
 use depot_types::{
     Hash,
     blob_store::{
-        BeginUploadArgs, BeginUploadError, BlobStoreArgs, CommitUploadError, Encoding, InvalidModule, OpenUpload,
-        PutChunkError, UploadStatus,
+        BeginUploadArgs, BeginUploadError, BlobStoreArgs, CommitUploadError, Encoding, InvalidModule, ModuleInfo,
+        OpenUpload, PutChunkArgs, PutChunkError, PutChunkOk, UploadStatus,
     },
     chunk,
     limits::MAX_MODULE_BYTES,
@@ -157,6 +157,63 @@ fn should_let_only_uploaders_upload() {
     assert_eq!(depot.blob_store().stats().unwrap().uploads, 0, "its upload ended with its right");
     let refused = depot.blob_store_as(stranger).put_chunk(hash, 0, &module).unwrap_err();
     assert_eq!(refused.error_code, ErrorCode::CanisterRejectedMessage, "the message is not even received");
+}
+
+#[test]
+fn should_let_two_principals_upload_the_same_module_at_once() {
+    let depot = Depot::install().unwrap();
+    let uploaders = [user(7), user(8)];
+    for uploader in uploaders {
+        depot.blob_store().add_uploader(uploader).unwrap().unwrap();
+    }
+    let module = data_module(THREE_CHUNKS);
+    let hash = Hash::of(&module);
+    for uploader in uploaders {
+        let begun = depot.blob_store_as(uploader).begin_upload_of(&module).unwrap().unwrap();
+        assert_eq!(open(begun).missing, [0, 1, 2]);
+    }
+    // A third one lies about the chunks of this module, which is its own affair.
+    let other: Vec<u8> = noise(THREE_CHUNKS).collect();
+    let args = BeginUploadArgs { module_hash: hash, size: THREE_CHUNKS as u64, chunk_hashes: chunk::hashes(&other) };
+    depot.blob_store().begin_upload(args).unwrap().unwrap();
+    let mut sent = Vec::new();
+    for (index, (chunk, lie)) in (0..).zip(module.chunks(1 << 20).zip(other.chunks(1 << 20))) {
+        for (sender, bytes) in [(uploaders[0], chunk), (depot.admin, lie), (uploaders[1], chunk)] {
+            let args = PutChunkArgs { module_hash: hash, index, bytes: bytes.to_vec().into() };
+            let arg = Encode!(&args).unwrap();
+            sent.push(depot.network.submit_call(depot.blob_store_id, sender, "put_chunk", arg).unwrap());
+        }
+    }
+    for message in sent {
+        let answer = depot.network.await_call(message).unwrap();
+        Decode!(&answer, Result<PutChunkOk, PutChunkError>).unwrap().unwrap();
+    }
+    assert_eq!(depot.blob_store().stats().unwrap().chunks, 6, "those of the module are kept once");
+    let commit = |sender| {
+        let arg = Encode!(&hash).unwrap();
+        depot.network.submit_call(depot.blob_store_id, sender, "commit_upload", arg).unwrap()
+    };
+    let commits = [depot.admin, uploaders[0], uploaders[1]].map(commit);
+    let [lied, first, second] = commits.map(|message| {
+        let answer = depot.network.await_call(message).unwrap();
+        Decode!(&answer, Result<ModuleInfo, CommitUploadError>).unwrap()
+    });
+    let sealed_by_one = first.unwrap();
+    assert_eq!(second, Ok(sealed_by_one.clone()));
+    // Whether the lie is found out depends on which message came first: a sealed module is answered to everybody.
+    assert!(
+        lied == Ok(sealed_by_one.clone())
+            || lied == Err(CommitUploadError::WrongModuleHash { expected: hash, received: Hash::of(&other) })
+    );
+    depot.blob_store().abort_upload(hash).unwrap();
+    let stats = depot.blob_store().stats().unwrap();
+    assert_eq!((stats.modules, stats.chunks, stats.uploads), (1, 3, 0));
+    let read: Vec<u8> = sealed_by_one
+        .chunk_hashes
+        .iter()
+        .flat_map(|hash| depot.blob_store().get_chunk(*hash).unwrap().unwrap().into_vec())
+        .collect();
+    assert!(read == module);
 }
 
 #[test]

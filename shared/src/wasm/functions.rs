@@ -7,12 +7,18 @@ use wasmparser::{BinaryReader, FuncValidator, FunctionBody, ValidatorResources};
 
 use super::budget::{Budget, Stop};
 
-/// Instructions of a function between two looks at the budget. The dearest ones take some 200,000 each.
-const INSTRUCTIONS_BETWEEN_CHECKS: u64 = 1_024;
+/// Instructions of a function between two looks at the budget. The dearest ones, but for those that are looked at before,
+/// take some 500,000 each: one that makes a structure of 10,000 fields, for instance.
+const INSTRUCTIONS_BETWEEN_CHECKS: u32 = 256;
 /// What the check of one value at one target of a branch takes, roughly.
 const COST_OF_VALUE: u64 = 50;
+/// The same for the target of a handler of exceptions.
+const COST_OF_HANDLED_VALUE: u64 = 200;
 
 const BR_TABLE: u8 = 0x0e;
+const TRY_TABLE: u8 = 0x1f;
+/// What types of references begin with, 0x63 and 0x64, read as numbers.
+const REFERENCES: [i64; 2] = [-0x1d, -0x1c];
 const TABLE_SET: u8 = 0x26;
 /// Begins the instructions on memories and tables as a whole, and saturating conversions.
 const PREFIX_MISC: u8 = 0xfc;
@@ -47,26 +53,68 @@ pub(super) fn validate(
     max_arity: u64,
     budget: Budget<'_>,
 ) -> Result<Measure, Stop> {
+    go_through::<true>(function, body, max_arity, budget)
+}
+
+/// Validates a function of which nothing else has to be known.
+///
+/// # Errors
+/// As [`validate`].
+pub(super) fn validate_only(
+    function: &mut FuncValidator<ValidatorResources>,
+    body: &FunctionBody<'_>,
+    max_arity: u64,
+    budget: Budget<'_>,
+) -> Result<(), Stop> {
+    go_through::<false>(function, body, max_arity, budget).map(|_| ())
+}
+
+fn go_through<const MEASURED: bool>(
+    function: &mut FuncValidator<ValidatorResources>,
+    body: &FunctionBody<'_>,
+    max_arity: u64,
+    budget: Budget<'_>,
+) -> Result<Measure, Stop> {
     let mut reader = body.get_binary_reader();
     function.read_locals(&mut reader)?;
     reader.set_features(*function.features());
     let bytes = body.as_bytes();
     let mut measure = Measure::default();
+    let mut until_check = 0;
     while !reader.eof() {
         let offset = reader.original_position();
         let instruction = &bytes[reader.current_position()..];
-        if measure.instructions % INSTRUCTIONS_BETWEEN_CHECKS == 0 {
+        if until_check == 0 {
             budget.check(0, offset)?;
+            until_check = INSTRUCTIONS_BETWEEN_CHECKS;
         }
-        if let [BR_TABLE, operands @ ..] = instruction {
-            let targets = BinaryReader::new(operands, offset + 1).read_var_u32()?;
-            budget.check(u64::from(targets) * (1 + max_arity) * COST_OF_VALUE, offset)?;
+        until_check -= 1;
+        if let Some(cost) = cost_of_targets(instruction, offset) {
+            budget.check((1 + max_arity).saturating_mul(cost), offset)?;
         }
         reader.visit_operator(&mut function.visitor(offset))??;
-        measure.count(instruction, offset)?;
+        if MEASURED {
+            measure.count(instruction, offset)?;
+        }
     }
     reader.finish_expression(&function.visitor(reader.original_position()))?;
     Ok(measure)
+}
+
+/// Returns what an instruction costs, for each value of a block, that can have any number of targets. What cannot be read
+/// has no cost: the validation says why.
+fn cost_of_targets(instruction: &[u8], offset: u64) -> Option<u64> {
+    let (opcode, operands) = instruction.split_first()?;
+    if !matches!(*opcode, BR_TABLE | TRY_TABLE) {
+        return None;
+    }
+    let mut reader = BinaryReader::new(operands, offset + 1);
+    // Behind the type of the block: a number, or a reference and the number of what it refers to.
+    if *opcode == TRY_TABLE && REFERENCES.contains(&reader.read_var_s33().ok()?) {
+        reader.read_var_s33().ok()?;
+    }
+    let cost = if *opcode == BR_TABLE { COST_OF_VALUE } else { COST_OF_HANDLED_VALUE };
+    Some(u64::from(reader.read_var_u32().ok()?) * cost)
 }
 
 impl Measure {

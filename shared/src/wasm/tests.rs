@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::blob_store::Countable;
 
+mod components;
 mod obstacles;
 
 /// A module that the Internet Computer would install.
@@ -160,14 +161,22 @@ fn should_refuse_modules_that_are_too_large_uncompressed() {
     assert_eq!(refused, Err(InvalidModule::TooLarge { max: MAX_RAW_MODULE_BYTES }));
 }
 
+/// Instructions that each look at the budget counts for: more than what is looked at before it is looked into.
+const LOOK: u64 = 1_000_000;
+
 /// Inspects with a budget of so many looks at it.
 fn inspect_with_looks(bytes: &[u8], looks: u64) -> Result<Inspection, InvalidModule> {
     let spent = Cell::new(0);
     let look = || {
-        spent.set(spent.get() + 1);
+        spent.set(spent.get() + LOOK);
         spent.get()
     };
-    inspect_hashed(bytes, Hash::of(bytes), Budget { spent: &look, max: looks })
+    inspect_hashed(bytes, Hash::of(bytes), Budget { spent: &look, max: looks * LOOK + LOOK - 1, ..Budget::UNLIMITED })
+}
+
+/// Inspects with so many instructions left.
+fn inspect_within(bytes: &[u8], max: u64) -> Result<Inspection, InvalidModule> {
+    inspect_hashed(bytes, Hash::default(), Budget { max, ..Budget::UNLIMITED })
 }
 
 #[test]
@@ -178,7 +187,7 @@ fn should_give_up_when_the_budget_is_used_up() {
     let inspection = loop {
         match inspect_with_looks(&many, looks) {
             Err(InvalidModule::TooComplex { offset, max_instructions }) => {
-                assert_eq!(max_instructions, looks);
+                assert_eq!(max_instructions / LOOK, looks);
                 given_up.push(offset);
             }
             inspected => break inspected.unwrap(),
@@ -186,9 +195,9 @@ fn should_give_up_when_the_budget_is_used_up() {
         looks += 1;
     };
     assert_eq!(inspection, inspect(&many).unwrap());
-    // Looks at each section, and at every 1,024th of the 5,001 instructions.
-    assert_eq!(given_up.len(), 3 + 5);
-    assert!(given_up.is_sorted() && given_up[7] - given_up[6] == 1_024);
+    // Looks at the module, at each section, and at every 256th of the 5,001 instructions.
+    assert_eq!(given_up.len(), 1 + 3 + 20);
+    assert!(given_up.is_sorted() && given_up[23] - given_up[22] == 256);
 }
 
 #[test]
@@ -201,11 +210,44 @@ fn should_give_up_before_a_branch_that_would_take_too_long() {
          br_table {targets} 0)))"
     );
     let bytes = wasm(&text);
-    let budget = |max| inspect_hashed(&bytes, Hash::default(), Budget { spent: &|| 0, max });
+    let budget = |max| inspect_within(&bytes, max);
     // 100,000 targets of 1,000 values each, at 50 instructions a value.
     let max = 100_000 * 1_001 * 50;
     assert!(matches!(budget(max - 1), Err(InvalidModule::TooComplex { .. })));
     assert_eq!(budget(max).unwrap().obstacles, []);
+}
+
+#[test]
+fn should_give_up_before_handlers_that_would_take_too_long() {
+    let values = "i32 ".repeat(1_000);
+    let handlers = "(catch $tag 0) ".repeat(9_000);
+    let text = format!(
+        "(module (type $many (func (param {values}))) (tag $tag (type $many)) (func (result {values})
+            (try_table {handlers} unreachable) unreachable))"
+    );
+    let bytes = wasm(&text);
+    let max = 9_000 * 1_001 * 200;
+    assert!(matches!(inspect_within(&bytes, max - 1), Err(InvalidModule::TooComplex { .. })));
+    assert!(inspect_within(&bytes, max).is_ok());
+    // The type of its block is not taken for the number of its targets.
+    for block in ["", "(result i32)", "(result externref)", "(result (ref null $t))", "(type $t)"] {
+        let text = format!(
+            "(module (type $t (func)) (tag $tag) (func (result i32) (block (try_table {block} (catch $tag 0)              unreachable) unreachable) unreachable))"
+        );
+        let bytes = wasm(&text);
+        assert!(inspect_within(&bytes, 50_000).is_ok(), "{block}: {:?}", inspect_within(&bytes, 50_000));
+    }
+}
+
+#[test]
+fn should_give_up_when_there_is_too_little_memory() {
+    let bytes = wasm(CANISTER);
+    let within = |heap_bytes: u64| {
+        let budget = Budget { heap_bytes: &|| heap_bytes, max_heap_bytes: 1_000, ..Budget::UNLIMITED };
+        inspect_hashed(&bytes, Hash::default(), budget)
+    };
+    assert!(matches!(within(1_001), Err(InvalidModule::TooComplex { offset: 0, .. })));
+    assert!(within(1_000).is_ok());
 }
 
 proptest! {

@@ -46,7 +46,7 @@ fn should_condemn_and_then_remove_what_nobody_retains() {
     // A condemned module can still be read.
     assert!(state.module_info(&lost.hash).is_some());
     let last_chunk = lost.chunk_hashes()[1];
-    assert!(state.chunks.sealed_size(&last_chunk).is_some());
+    assert!(state.chunks.sealed_place(&last_chunk).is_some());
     state.check_invariants();
     assert_eq!(state.collect(REMOVED_AT - 1), GarbageReport::default());
     let removed = state.collect(REMOVED_AT);
@@ -55,7 +55,7 @@ fn should_condemn_and_then_remove_what_nobody_retains() {
     assert_eq!(removed, GarbageReport { modules_removed: 1, bytes_freed, ..GarbageReport::default() });
     assert_eq!(state.module_info(&lost.hash), None);
     assert_eq!(state.retention(&lost.hash), None);
-    assert!(state.chunks.sealed_size(&last_chunk).is_none());
+    assert!(state.chunks.sealed_place(&last_chunk).is_none());
     let stats = state.stats(0, vec![]);
     assert_eq!((stats.modules, stats.chunks, stats.condemned_modules), (1, 2, 0));
     // Three chunks had two blocks, two of them a page each.

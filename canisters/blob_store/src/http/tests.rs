@@ -8,6 +8,7 @@ use ic_verify_bls_signature::PrivateKey;
 use super::*;
 use crate::{
     limits::{CONDEMNED_NS, DEFAULT_GRACE_PERIOD_NS},
+    storable::StoredRetention,
     test_fixtures::{ALICE, Module, NOW, TestState, new_state, seal},
 };
 
@@ -68,9 +69,15 @@ fn verify(request: &HttpRequest, response: &HttpResponse) -> Result<Verification
         .map_err(|error| error.to_string())
 }
 
+/// Asks and returns the answer as it is.
+fn query(state: &TestState, request: &HttpRequest) -> HttpResponse {
+    state.answer(&state.http_request(request, Some(&certificate(state)), || "metrics".to_string()))
+}
+
 /// Asks, verifies the answer, and returns it.
 fn ask(state: &TestState, request: &HttpRequest) -> HttpResponse {
-    let response = state.http_request(request, Some(&certificate(state)), || "metrics".to_string());
+    let response = query(state, request);
+    assert_eq!(response.upgrade, None);
     let verified = verify(request, &response).unwrap_or_else(|error| panic!("{request:?}: {error}"));
     assert_eq!(verified.verification_version, 2);
     if let Some(verified) = verified.response {
@@ -81,6 +88,17 @@ fn ask(state: &TestState, request: &HttpRequest) -> HttpResponse {
 
 fn get(state: &TestState, url: &str, headers: &[(&str, &str)]) -> HttpResponse {
     ask(state, &request("GET", url, headers))
+}
+
+/// Asks, is told to ask as an update, and does.
+fn upgraded(state: &TestState, request: &HttpRequest) -> HttpResponse {
+    let upgrade = HttpResponse { status_code: 200, headers: vec![], body: ByteBuf::new(), upgrade: Some(true) };
+    assert_eq!(query(state, request), upgrade);
+    update(state, request)
+}
+
+fn update(state: &TestState, request: &HttpRequest) -> HttpResponse {
+    state.answer(&state.http_request_update(request, || "metrics".to_string()))
 }
 
 fn header<'a>(response: &'a HttpResponse, name: &str) -> Option<&'a str> {
@@ -121,13 +139,16 @@ fn should_answer_a_small_module_whole() {
     let mut state = new_state();
     let module = Module::small(1);
     seal(&mut state, ALICE, &module);
-    for headers in [&[][..], &[("Range", "bytes=3-")], &[("range", "lines=1-2")], &[("If-None-Match", "\"other\"")]] {
+    for headers in [&[][..], &[("Range", "bytes=0-")], &[("range", "lines=1-2")], &[("If-None-Match", "\"other\"")]] {
         let response = get(&state, &url_of(&module), headers);
         assert_eq!((response.status_code, response.body.as_slice()), (200, module.bytes.as_slice()));
         assert_eq!(header(&response, "Content-Type"), Some("application/wasm"));
         assert_eq!(header(&response, "Content-Length"), Some(module.bytes.len().to_string().as_str()));
         assert_eq!(header(&response, "ETag"), Some(format!("\"{}\"", module.hash).as_str()));
         assert_eq!(header(&response, "Content-Range"), None);
+        assert_eq!(header(&response, "Wasmstore-Hash"), Some(module.hash.to_string().as_str()));
+        let exposed = header(&response, "Access-Control-Expose-Headers").unwrap();
+        assert_eq!(exposed, "Accept-Ranges, Content-Length, Content-Range, ETag, Wasmstore-Hash");
     }
     // A query is no part of the path.
     assert_eq!(get(&state, &format!("{}?canisterId=aaaaa-aa#x", url_of(&module)), &[]).status_code, 200);
@@ -155,24 +176,147 @@ fn should_answer_a_large_module_in_parts() {
         read.extend(response.body.into_vec());
     }
     assert!(read == module.bytes);
-    // Ranges that begin elsewhere get the chunk around their beginning.
-    let last = &module.bytes[2 << 20..];
-    for (range, body) in [
-        ("bytes=5-6", &module.bytes[..1 << 20]),
-        ("bytes=1048575-1048575", &module.bytes[..1 << 20]),
-        ("bytes=1048576-1048577", &module.bytes[1 << 20..2 << 20]),
-        ("bytes=-1", last),
-        ("bytes=-99999999", &module.bytes[..1 << 20]),
-        ("bytes=6-5", &module.bytes[..1 << 20]),
-        ("bytes=0-1,5-6", &module.bytes[..1 << 20]),
-    ] {
+    // What is no range of bytes is ignored.
+    for range in ["bytes=6-5", "bytes=0-1,5-6", "bytes=0-99999999"] {
         let response = get(&state, &url, &[("Range", range)]);
-        assert!(response.status_code == 206 && response.body == body, "{range}");
+        assert!(response.status_code == 206 && response.body == module.bytes[..1 << 20], "{range}");
     }
     for range in [format!("bytes={size}-"), "bytes=-0".to_string()] {
         let response = get(&state, &url, &[("Range", &range)]);
         assert_eq!((response.status_code, response.body.len()), (416, 0));
         assert_eq!(header(&response, "Content-Range"), Some(format!("bytes */{size}").as_str()));
+    }
+}
+
+#[test]
+fn should_answer_other_ranges_exactly_as_an_update() {
+    let mut state = new_state();
+    for module in [Module::large(2, 1), Module::with_metadata()] {
+        seal(&mut state, ALICE, &module);
+        let size = module.bytes.len();
+        let last = size - 1;
+        for (range, bytes) in [
+            ("bytes=5-6".to_string(), 5..7),
+            ("bytes=1-".to_string(), 1..size.min(1 << 20)),
+            ("bytes=-1".to_string(), last..size),
+            (format!("bytes={last}-{size}"), last..size),
+        ] {
+            let response = upgraded(&state, &request("GET", &url_of(&module), &[("Range", &range)]));
+            assert_eq!((response.status_code, response.upgrade), (206, None), "{range}");
+            assert!(response.body == module.bytes[bytes.clone()], "{range}");
+            let expected = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
+            assert_eq!(header(&response, "Content-Range"), Some(expected.as_str()));
+            assert_eq!(header(&response, "Content-Length"), Some(bytes.len().to_string().as_str()));
+            assert_eq!(header(&response, "Wasmstore-Hash"), Some(module.hash.to_string().as_str()));
+            assert_eq!(header(&response, "Content-Type"), Some("application/wasm"));
+            assert_eq!(header(&response, "IC-Certificate"), None);
+        }
+    }
+    // A part can lie in several chunks.
+    let module = Module::large(2, 1);
+    let range = "bytes=1048570-2097160";
+    let response = upgraded(&state, &request("GET", &url_of(&module), &[("Range", range)]));
+    assert!(response.body == module.bytes[1_048_570..2_097_161]);
+}
+
+#[test]
+fn should_answer_updates_as_it_answers_queries() {
+    let mut state = new_state();
+    let (small, large) = (Module::small(1), Module::large(2, 1));
+    for module in [&small, &large] {
+        seal(&mut state, ALICE, module);
+    }
+    let tag = format!("\"{}\"", small.hash);
+    for (module, method, headers) in [
+        (&small, "GET", &[][..]),
+        (&small, "HEAD", &[]),
+        (&small, "GET", &[("If-None-Match", tag.as_str())]),
+        (&small, "GET", &[("Range", "bytes=99-")]),
+        (&large, "HEAD", &[]),
+        (&large, "GET", &[("Range", "bytes=1048576-")]),
+        (&large, "GET", &[("Range", "bytes=0-1,5-6")]),
+    ] {
+        let request = request(method, &url_of(module), headers);
+        let mut certified = ask(&state, &request);
+        let mut updated = update(&state, &request);
+        for response in [&mut certified, &mut updated] {
+            response.headers.retain(|(name, _)| !name.starts_with("IC-Certificate"));
+        }
+        assert_eq!(updated, certified, "{request:?}");
+    }
+    for url in ["/nothing", "/metrics"] {
+        let (certified, updated) = (get(&state, url, &[]), update(&state, &request("GET", url, &[])));
+        assert_eq!((updated.status_code, updated.body), (certified.status_code, certified.body));
+    }
+    let refused = update(&state, &request("POST", &url_of(&small), &[]));
+    assert_eq!((refused.status_code, header(&refused, "Allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn should_heed_ranges_of_this_module_only() {
+    let mut state = new_state();
+    let module = Module::large(1, 1);
+    seal(&mut state, ALICE, &module);
+    let (url, tag) = (url_of(&module), format!("\"{}\"", module.hash));
+    let headers = |if_range| [("Range", "bytes=5-6"), ("If-Range", if_range)];
+    let response = upgraded(&state, &request("GET", &url, &headers(&tag)));
+    assert_eq!(response.body, module.bytes[5..7]);
+    let weak = format!("W/{tag}");
+    for other in ["\"other\"", weak.as_str(), "Wed, 21 Oct 2015 07:28:00 GMT"] {
+        let response = get(&state, &url, &headers(other));
+        assert!(response.body == module.bytes[..1 << 20], "{other}");
+    }
+}
+
+#[test]
+fn should_know_its_tag_in_any_list() {
+    let mut state = new_state();
+    let module = Module::large(1, 1);
+    seal(&mut state, ALICE, &module);
+    let tag = format!("\"{}\"", module.hash);
+    for tags in ["*".to_string(), format!("W/{tag}"), format!("\"other\", {tag}"), format!("W/\"a\",W/{tag} ")] {
+        let response = upgraded(&state, &request("GET", &url_of(&module), &[("If-None-Match", &tags)]));
+        assert_eq!((response.status_code, response.body.len()), (304, 0), "{tags}");
+        assert_eq!(header(&response, "ETag"), Some(tag.as_str()));
+    }
+    for tags in ["\"other\"", "W/\"other\"", ""] {
+        assert_eq!(get(&state, &url_of(&module), &[("If-None-Match", tags)]).status_code, 206, "{tags}");
+    }
+}
+
+#[test]
+fn should_answer_by_updates_while_a_module_is_certified_in_another_form() {
+    let mut state = new_state();
+    let modules = [Module::small(1), Module::large(1, 1), Module::large(2, 2)];
+    for module in &modules {
+        seal(&mut state, ALICE, module);
+    }
+    for module in &modules {
+        let hash = module.hash.as_bytes();
+        let record = state.retentions.get(hash).unwrap();
+        state.put_retention(hash, StoredRetention { certified: [1; 32], ..record });
+        state.certificates.update(&state.retentions, hash);
+    }
+    state.header.expect_form(pages::FORM - 1);
+    let [small, middle, large] = &modules;
+    for module in [small, middle] {
+        let response = upgraded(&state, &request("GET", &url_of(module), &[]));
+        assert!(response.status_code == 200 && response.body == module.bytes);
+        assert_eq!(header(&response, "Content-Length"), Some(module.bytes.len().to_string().as_str()));
+    }
+    let response = upgraded(&state, &request("GET", &url_of(large), &[("Range", "bytes=1048576-")]));
+    assert!(response.status_code == 206 && response.body == large.bytes[1 << 20..2 << 20]);
+    // A gateway would ask for the rest of it as queries, which nothing proves.
+    let response = upgraded(&state, &request("GET", &url_of(large), &[]));
+    assert_eq!((response.status_code, header(&response, "Retry-After")), (503, Some("60")));
+    assert_eq!(upgraded(&state, &request("HEAD", &url_of(large), &[])).status_code, 200);
+    // That there is nothing else can be proven all the same.
+    assert_eq!(get(&state, "/module/x", &[]).status_code, 404);
+    state.header.expect_form(pages::FORM);
+    assert_eq!(state.collect(NOW).certificates_renewed, 3);
+    for module in &modules {
+        let response = get(&state, &url_of(module), &[]);
+        assert!(response.body == module.bytes[..module.bytes.len().min(1 << 20)]);
     }
 }
 
@@ -188,7 +332,7 @@ fn should_answer_without_a_body_when_none_is_wanted() {
     let response = get(&state, &url_of(&module), &[("If-None-Match", &tag)]);
     assert_eq!((response.status_code, response.body.len()), (304, 0));
     assert_eq!(header(&response, "ETag"), Some(tag.as_str()));
-    let response = state.http_request(&request("POST", &url_of(&module), &[]), None, String::new);
+    let response = query(&state, &request("POST", &url_of(&module), &[]));
     assert_eq!((response.status_code, header(&response, "Allow")), (405, Some("GET, HEAD")));
 }
 

@@ -18,8 +18,11 @@ use super::{StoredHash, array_at, number_at};
 /// | 36..44 | pages of 64 KiB that chunks have |
 /// | 44 | 1 while modules of layout 1 are being adopted, else 0 |
 /// | 45..77 | hash of the last module adopted |
+/// | 77..81 | form of what is certified about modules |
+/// | 81 | 1 while modules are being certified anew in this form, else 0 |
+/// | 82..114 | hash of the last module certified anew |
 ///
-/// Layout 1 has the first 12 bytes only.
+/// Layout 1 has the first 12 bytes only, layout 2 the first 77.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoredHeader {
     pub(crate) layout: u32,
@@ -30,10 +33,14 @@ pub(crate) struct StoredHeader {
     pub(crate) used_pages: u64,
     /// The modules up to this hash have records of the present layout; `None` when all have.
     pub(crate) adopted: Option<StoredHash>,
+    /// The form of what is certified about modules.
+    pub(crate) form: u32,
+    /// The modules up to this hash are certified in this form; `None` when all are.
+    pub(crate) renewed: Option<StoredHash>,
 }
 
 impl StoredHeader {
-    const BYTES: usize = 77;
+    const BYTES: usize = 114;
 
     /// Returns the layout and the bytes of all chunks, which every layout has.
     pub(crate) fn layout_1(layout: u32, chunk_bytes: u64) -> Self {
@@ -45,6 +52,8 @@ impl StoredHeader {
             condemned: 0,
             used_pages: 0,
             adopted: None,
+            form: 0,
+            renewed: None,
         }
     }
 }
@@ -60,8 +69,9 @@ impl Storable for StoredHeader {
         for number in totals {
             bytes.extend(number.to_le_bytes());
         }
-        bytes.push(u8::from(self.adopted.is_some()));
-        bytes.extend(self.adopted.unwrap_or_default());
+        push_option(&mut bytes, self.adopted);
+        bytes.extend(self.form.to_le_bytes());
+        push_option(&mut bytes, self.renewed);
         Cow::Owned(bytes)
     }
 
@@ -71,18 +81,31 @@ impl Storable for StoredHeader {
 
     fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
         let first = Self::layout_1(number_at!(u32, &bytes, 0), number_at!(u64, &bytes, 4));
-        if first.layout != 2 {
+        if !(2..=3).contains(&first.layout) {
             return first;
         }
-        Self {
+        let layout_2 = Self {
             grace_period_ns: number_at!(u64, &bytes, 12),
             max_stored_bytes: number_at!(u64, &bytes, 20),
             condemned: number_at!(u64, &bytes, 28),
             used_pages: number_at!(u64, &bytes, 36),
-            adopted: (bytes[44] == 1).then(|| array_at(&bytes, 45)),
+            adopted: option_at(&bytes, 44),
             ..first
+        };
+        if first.layout == 2 {
+            return layout_2;
         }
+        Self { form: number_at!(u32, &bytes, 77), renewed: option_at(&bytes, 81), ..layout_2 }
     }
+}
+
+fn push_option(bytes: &mut Vec<u8>, hash: Option<StoredHash>) {
+    bytes.push(u8::from(hash.is_some()));
+    bytes.extend(hash.unwrap_or_default());
+}
+
+fn option_at(bytes: &[u8], at: usize) -> Option<StoredHash> {
+    (bytes[at] == 1).then(|| array_at(bytes, at + 1))
 }
 
 #[cfg(test)]
@@ -92,21 +115,29 @@ mod tests {
     #[test]
     fn should_keep_its_encoding() {
         let header = StoredHeader {
-            layout: 2,
+            layout: 3,
             chunk_bytes: 0x0203,
             grace_period_ns: 4,
             max_stored_bytes: 5,
             condemned: 6,
             used_pages: 8,
             adopted: Some([7; 32]),
+            form: 9,
+            renewed: Some([10; 32]),
         };
         let bytes = header.to_bytes();
-        assert_eq!(bytes[..14], [2, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0, 4, 0]);
+        assert_eq!(bytes[..14], [3, 0, 0, 0, 3, 2, 0, 0, 0, 0, 0, 0, 4, 0]);
         assert_eq!((bytes[20], bytes[28], bytes[36], bytes[44], bytes[45], bytes[76]), (5, 6, 8, 1, 7, 7));
+        assert_eq!((bytes[77], bytes[78], bytes[81], bytes[82], bytes[113]), (9, 0, 1, 10, 10));
         assert_eq!(bytes.len(), StoredHeader::BYTES);
-        assert_eq!(StoredHeader::from_bytes(bytes), header);
-        let done = StoredHeader { adopted: None, ..header };
+        assert_eq!(StoredHeader::from_bytes(bytes.clone()), header);
+        let done = StoredHeader { adopted: None, renewed: None, ..header };
         assert_eq!(StoredHeader::from_bytes(done.to_bytes()), done);
+        // Layout 2 ends before the form.
+        let mut bytes = bytes[..77].to_vec();
+        bytes[0] = 2;
+        let layout_2 = StoredHeader { layout: 2, form: 0, renewed: None, ..header };
+        assert_eq!(StoredHeader::from_bytes(Cow::Owned(bytes)), layout_2);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::*;
 use crate::lifecycle;
 use crate::room::Backing;
 use crate::test_fixtures::{
-    ALICE, BOB, CATALOG, CONTROLLER, Module, NOW, begin, new_args, new_manager, new_state, principal, put_all, seal,
-    uploader,
+    ALICE, BOB, CATALOG, CONTROLLER, Module, NOW, TestState, begin, new_args, new_manager, new_state, principal,
+    put_all, seal, uploader,
 };
 
 const EXPIRY: u64 = NOW + UPLOAD_LIFETIME_NS;
@@ -289,6 +289,49 @@ fn should_change_nothing_when_there_is_no_room() {
     state.put_chunk(uploader(ALICE), NOW, &begun.put(0)).unwrap();
     state.commit_upload(uploader(ALICE), NOW, &whole.hash, Budget::UNLIMITED).unwrap();
     state.retain(CATALOG, &[sealed.hash]).unwrap();
+    state.check_invariants();
+}
+
+#[test]
+fn should_fill_stable_memory_to_its_end_and_use_what_is_freed() {
+    let manager = new_manager();
+    let pages = Rc::new(Cell::new(0));
+    let known = Rc::clone(&pages);
+    let backing = Backing { bucket_pages: 2, pages: Box::new(move || known.get()) };
+    let mut state = State::open(|id| manager.get(id), backing).unwrap();
+    lifecycle::apply(&mut state, Some(new_args())).unwrap();
+    let modules: Vec<Module> = (0..6).map(|seed| Module::new(vec![seed; 1 << 20])).collect();
+    let upload = |state: &mut TestState, module: &Module| {
+        let begun = state.begin_upload(uploader(ALICE), NOW, &module.declaration());
+        begun.map(|_| state.put_chunk(uploader(ALICE), NOW, &module.put(0)).unwrap())
+    };
+    let needed = |refused: Result<PutChunkOk, BeginUploadError>| match refused {
+        Err(BeginUploadError::StorageFull(StorageFull { needed, .. })) => needed >> 16,
+        other => panic!("{other:?}"),
+    };
+    // Stable memory ends where a few more chunks fit, and records of them.
+    let end = needed(upload(&mut state, &modules[0])) + 3 * 16 + 30;
+    let mut stored = 0;
+    loop {
+        let more = needed(upload(&mut state, &modules[stored]));
+        if more > end {
+            break;
+        }
+        pages.set(more);
+        upload(&mut state, &modules[stored]).unwrap();
+        stored += 1;
+    }
+    assert!((3..=5).contains(&stored), "{stored}");
+    let before = state.stats(0, vec![]);
+    assert_eq!((before.chunks, before.uploads), (stored as u64, stored as u64));
+    assert!(needed(upload(&mut state, &modules[stored])) > end);
+    assert_eq!(state.stats(0, vec![]), before);
+    state.check_invariants();
+    // What is there can be read and put again, and what goes makes room.
+    state.put_chunk(uploader(ALICE), NOW, &modules[0].put(0)).unwrap();
+    assert!(state.abort_upload(ALICE, NOW, &modules[1].hash));
+    upload(&mut state, &modules[stored]).unwrap();
+    assert!(needed(upload(&mut state, &modules[1])) > end);
     state.check_invariants();
 }
 

@@ -1,0 +1,218 @@
+use wasmparser::Validator;
+
+use super::*;
+
+/// What a type of size one counts for.
+const COST: u64 = 10_000;
+
+/// A component with several items in sections of all kinds.
+const COMPONENT: &str = r#"(component
+    (core type $f (func (param i32) (result i32)))
+    (core type $g (func))
+    (core type $module (module (import "a" "b" (func)) (export "c" (func (param i32)))))
+    (type $point (record (field "x" u32) (field "y" (list string))))
+    (type $choice (variant (case "a" $point) (case "b")))
+    (type $maybe (option $choice))
+    (type $many (tuple $maybe $maybe (result $point (error string))))
+    (type $colours (enum "red" "green"))
+    (import "first" (type $first (eq $colours)))
+    (import "second" (type $second (sub resource)))
+    (import "host" (instance $host
+        (export "r" (type $r (sub resource)))
+        (export "f" (func (param "r" (borrow $r)) (result (own $r))))))
+    (alias export $host "r" (type $r))
+    (alias export $host "f" (func $host_f))
+    (core module $m
+        (memory (export "memory") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+        (func (export "f") (result i32) i32.const 1)
+        (func (export "g") (param i32)))
+    (core instance $i (instantiate $m))
+    (core instance $j (instantiate $m))
+    (core instance $k (export "f" (func $i "f")) (export "g" (func $j "g")))
+    (component $inner
+        (type $shared (record (field "a" u8)))
+        (export $exported "shared" (type $shared))
+        (component $innermost (alias outer 1 $shared (type $again)) (type (list $again))))
+    (instance $x (instantiate $inner))
+    (instance $y (export "other" (instance $x)))
+    (alias export $x "shared" (type $shared))
+    (func $one (result u32) (canon lift (core func $k "f")))
+    (func $two (param "x" u32) (canon lift (core func $k "g")))
+    (core func $dropped (canon resource.drop $r))
+    (core func $lowered (canon lower (func $host_f)))
+    (type $world (component
+        (import "a" (instance (export "t" (type (sub resource))) (export "u" (type (eq 0)))))
+        (type (instance (export "v" (func (param "p" u32)))))
+        (export "b" (instance (type 0)))))
+    (export "one" (func $one))
+    (export "two" (func $two))
+    (export "y" (instance $y)))"#;
+
+#[test]
+fn should_take_sections_apart_without_a_change() {
+    let bytes = wasm(COMPONENT);
+    let expected = Inspection { obstacles: vec![Obstacle::Component], ..inspect(&bytes).unwrap() };
+    assert_eq!((inspect(&bytes), expected.kind), (Ok(expected.clone()), ModuleKind::Component));
+}
+
+/// Inspects, and validates as a whole.
+fn both(bytes: &[u8]) -> (Result<Inspection, InvalidModule>, Option<wasmparser::Error>) {
+    (inspect(bytes), Validator::new_with_features(WasmFeatures::default()).validate_all(bytes).err())
+}
+
+#[test]
+fn should_find_the_same_mistakes_as_a_validation_as_a_whole() {
+    for text in [
+        "(component (type u8) (type (list 7)) (type u16))",
+        "(component (type u8) (alias outer 0 5 (type)) (type u8))",
+        r#"(component (import "a" (func (type 3))) (import "b" (func)))"#,
+        r#"(component (import "a" (func)) (import "b" (func)) (import "a" (func)))"#,
+        r#"(component (component) (instance (instantiate 0)) (instance (instantiate 4)))"#,
+        r#"(component (import "a" (func $f)) (export "a" (func $f)) (export "a" (func $f)))"#,
+        "(component (core module) (core instance (instantiate 0)) (core instance (instantiate 3)))",
+        "(component (core type (func)) (core type (module (alias outer 1 9 (type)))))",
+        "(component (core func (canon resource.drop 3)) (type u8))",
+        "(component (type (component (type (instance (type (list 3)))))))",
+    ] {
+        let bytes = wasm(text);
+        let (inspected, error) = both(&bytes);
+        let error = error.unwrap_or_else(|| panic!("{text} is valid"));
+        let expected =
+            InvalidModule::Malformed { offset: error.offset(), message: error.message().chars().take(256).collect() };
+        assert_eq!(inspected, Err(expected), "{text}");
+    }
+}
+
+/// A type of a component that puts a record of many fields together once, and an instance with it so many times within.
+fn nested_types(instances: usize) -> Vec<u8> {
+    let fields: String = (0..1_000).map(|number| format!(r#"(field "f{number}" u32)"#)).collect();
+    let instance = r#"(type (instance (alias outer 2 $large (type $l)) (export "e" (type (eq $l)))))"#;
+    wasm(&format!("(component (type $large (record {fields})) (type (component {})))", instance.repeat(instances)))
+}
+
+#[test]
+fn should_give_up_before_types_that_would_take_too_long_to_put_together() {
+    let bytes = nested_types(500);
+    // 500 times a record of 1,001 and the instance that has it, and the component that has none of them.
+    let max = (500 * 1_002 + 1) * COST;
+    assert!(matches!(inspect_within(&bytes, max - 1), Err(InvalidModule::TooComplex { .. })));
+    assert!(inspect_within(&bytes, max).is_ok());
+    assert!(inspect_within(&nested_types(5), max / 50).is_ok());
+}
+
+#[test]
+fn should_give_up_before_instances_that_would_take_too_long() {
+    let fields: String = (0..100).map(|number| format!(r#"(field "f{number}" u32)"#)).collect();
+    // An instance and a component that export a type of size 101, and so have size 102.
+    let exports = r#"(alias outer 1 $large (type $l)) (export "e" (type (eq $l)))"#;
+    let types = format!(
+        "(type $large (record {fields})) (type $i (instance {exports})) (type $c (component {exports}))
+        (import \"i\" (instance $i (type $i))) (import \"c\" (component $c (type $c)))"
+    );
+    let bag = r#"(instance $bag (export "a" (instance $i)) (export "b" (instance $i)) (export "c" (instance $i)))"#;
+    for (items, work) in [
+        (String::new(), 102),
+        // What is given is compared, and what comes of it is made.
+        ("(instance (instantiate $c))".to_string(), 204),
+        (bag.to_string(), 306),
+        (format!(r#"{bag} (instance (export "d" (instance $bag)) (export "e" (instance $bag)))"#), 612),
+        (format!("{bag} (instance (instantiate $c))"), 612),
+    ] {
+        let bytes = wasm(&format!("(component {types} {items})"));
+        let inspected = [work * COST - 1, work * COST].map(|max| inspect_within(&bytes, max));
+        assert!(matches!(inspected, [Err(InvalidModule::TooComplex { .. }), Ok(_)]), "{items}: {inspected:?}");
+    }
+}
+
+#[test]
+fn should_count_what_types_have_wherever_they_come_from() {
+    // Each of these adds an instance that exports a type of size 101 that it has from elsewhere.
+    let fields: String = (0..100).map(|number| format!(r#"(field "f{number}" u32)"#)).collect();
+    let record = format!("(type $large (record {fields}))");
+    for (text, work) in [
+        (format!(r#"(component {record} (type (instance (export "e" (type (eq $large))))))"#), 102),
+        (format!(r#"(component {record} (type (instance (type $l (list $large)) (export "e" (type (eq $l))))))"#), 205),
+        (
+            format!(
+                r#"(component {record} (import "i" (type $i (eq $large))) (type (instance (export "e" (type (eq $i))))))"#
+            ),
+            102,
+        ),
+        (
+            format!(
+                r#"(component {record} (export $x "x" (type $large)) (type (instance (export "e" (type (eq $x))))))"#
+            ),
+            102,
+        ),
+        (
+            format!(
+                r#"(component (component $c {record} (export "x" (type $large))) (instance $i (instantiate $c))
+                    (alias export $i "x" (type $x)) (type (instance (export "e" (type (eq $x))))))"#
+            ),
+            // The instance is compared and made, which counts twice.
+            202,
+        ),
+        (
+            format!(
+                r#"(component {record} (type $f (func (param "p" $large))) (type (instance (export "e" (func (type $f))))))"#
+            ),
+            103,
+        ),
+    ] {
+        let bytes = wasm(&text);
+        let inspected = [work * COST - 1, work * COST].map(|max| inspect_within(&bytes, max));
+        assert!(matches!(inspected, [Err(InvalidModule::TooComplex { .. }), Ok(_)]), "{text}: {inspected:?}");
+    }
+}
+
+#[test]
+fn should_look_at_the_budget_before_each_item() {
+    let types = "(type u8)".repeat(100);
+    let bytes = wasm(&format!("(component {types})"));
+    let looks = (0..).find(|looks| inspect_with_looks(&bytes, *looks).is_ok()).unwrap();
+    // At the component, at its only section, and at each item.
+    assert_eq!(looks, 102);
+}
+
+/// Components within one another.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..depth {
+        let inner = std::mem::take(&mut bytes);
+        bytes.extend(b"\0asm\x0d\0\x01\0");
+        if !inner.is_empty() {
+            bytes.push(4);
+            let mut size = inner.len();
+            while size >= 0x80 {
+                bytes.push(size as u8 | 0x80);
+                size >>= 7;
+            }
+            bytes.push(size as u8);
+            bytes.extend(inner);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn should_take_components_as_deep_as_the_validation_takes_them() {
+    assert!(inspect(&nested(1_000)).is_ok());
+    let refused = inspect(&nested(1_001));
+    assert!(matches!(refused, Err(InvalidModule::Malformed { .. })), "{refused:?}");
+}
+
+proptest! {
+    #[test]
+    fn should_agree_with_a_validation_as_a_whole(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = wasm(COMPONENT);
+        for (index, byte) in changes {
+            let position = 8 + index.index(bytes.len() - 8);
+            bytes[position] = byte;
+        }
+        let (inspected, error) = both(&bytes);
+        prop_assert_eq!(inspected.is_ok(), error.is_none(), "{:?}: {:?}", inspected, error);
+    }
+}
