@@ -269,3 +269,26 @@ fn steps_back<M: Memory>(state: &State<M>, from: u64, to: u64) -> Option<usize> 
     }
     None
 }
+
+/// Returns what a search for two sides or a way comes to with the fewest looks that are enough, and checks that it comes to
+/// nothing with fewer and to the same with more.
+fn with_the_fewest<T: PartialEq + std::fmt::Debug>(search: impl Fn(usize) -> Option<T>) -> (usize, T) {
+    let fewest = (0..10_000).find(|most| search(*most).is_some()).unwrap();
+    let found = search(fewest);
+    assert!((0..fewest).all(|most| search(most).is_none()));
+    assert!([fewest + 1, usize::MAX].into_iter().all(|most| search(most) == found));
+    (fewest, found.unwrap())
+}
+
+#[test]
+fn should_look_at_so_many_steps_and_commits_and_not_at_one_more() {
+    let fixture = history(3);
+    let state = fixture.state.borrow();
+    let last = state.commits.last_key_value().unwrap().0;
+    let (first, last) = (state.commit_place(0), state.commit_place(last));
+    let middle = state.commit_place(state.commit_number(&last.id).unwrap() / 2);
+    let (steps, _) = with_the_fewest(|most| state.apart([last.place], [middle.place], most));
+    assert!(steps > 10, "{steps}");
+    let (looked_at, way) = with_the_fewest(|most| state.way_back(&last, &first, most));
+    assert!(looked_at > way.len() && way.len() > 10, "{looked_at}, {}", way.len());
+}
