@@ -5,6 +5,8 @@
 //! the whole. Chunks are certified. Whoever asks for another part, or while a module is not certified in the present form,
 //! is told to ask again as an update, whose answer the whole subnet agrees on.
 
+use std::ops::Range;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use depot_types::{
     Hash,
@@ -50,7 +52,7 @@ enum Choice {
     /// That the client has it, which is certified for another header than the request has.
     NotModified,
     /// A part that is not certified.
-    Part(std::ops::Range<u64>),
+    Part(Range<u64>),
 }
 
 /// An answer, and where in the tree it is certified.
@@ -91,13 +93,13 @@ impl<M: Memory> State<M> {
                 let path = vec![HTTP.to_string(), METRICS.to_string(), text(EXACT)];
                 Some(Proven { page: Page::metrics(), body: metrics().into_bytes(), stored: vec![], tree, path })
             }
-            Target::Nothing => {
+            Target::Nothing => self.shown_without(&path).map(|shown| {
                 let (page, body) = Page::not_found();
-                let modules = self.certificates.witness(&self.retentions, self.shown_without(&path));
+                let modules = self.certificates.witness(&self.retentions, shown);
                 let tree = self.certified_tree(modules, false, true);
                 let path = vec![HTTP.to_string(), text(WILDCARD)];
-                Some(Proven { page, body: body.as_bytes().to_vec(), stored: vec![], tree, path })
-            }
+                Proven { page, body: body.as_bytes().to_vec(), stored: vec![], tree, path }
+            }),
         };
         let Some(Proven { page, body, stored, tree, path }) = proven else {
             let upgrade = Some(true);
@@ -189,10 +191,10 @@ impl<M: Memory> State<M> {
         }
     }
 
-    /// Returns what of the modules must be shown to prove that a path names nothing.
-    fn shown_without(&self, path: &[&str]) -> Shown {
+    /// Returns what of the modules must be shown to prove that a path names nothing; `None` when it cannot be proven.
+    fn shown_without(&self, path: &[&str]) -> Option<Shown> {
         if path.first() != Some(&MODULE) {
-            return Shown::new();
+            return Some(Shown::new());
         }
         // That no module is named so, and that nothing is certified about all modules together.
         let name = path.get(1).copied().unwrap_or_default();
@@ -202,11 +204,16 @@ impl<M: Memory> State<M> {
         // A path below a module: that the module has nothing there.
         if let Ok(module_hash) = name.parse::<Hash>()
             && let Some(module) = self.modules.get(module_hash.as_bytes())
+            && let Some(record) = self.retentions.get(module_hash.as_bytes())
         {
             let module_hash = *module_hash.as_bytes();
-            shown.insert(module_hash, Some(pages::certified(&module_hash, &module, None)));
+            let content = pages::certified(&module_hash, &module, None);
+            if content.digest() != record.certified {
+                return None;
+            }
+            shown.insert(module_hash, Some(content));
         }
-        shown
+        Some(shown)
     }
 
     /// Returns the tree of all that is certified.

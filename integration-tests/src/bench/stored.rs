@@ -71,6 +71,7 @@ fn measure(name: &str, chunks: u64) -> anyhow::Result<Vec<Figure>> {
         Ok(cost(arg)?.saturating_sub(cost(none)?))
     };
     let get_chunk = chunk_cost("get_chunk", Encode!(&info.chunk_hashes[1])?, Encode!(&Hash::of(b"unknown"))?)?;
+    // Most of what an answer costs is handing it to the system. What reading costs is the rest.
     let replying = reading::replying()?;
     let mut figures = vec![
         figure("put_chunk.instructions_per_byte", per_byte(instructions(&methods, "put_chunk")?, module.len()), unit),

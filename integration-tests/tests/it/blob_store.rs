@@ -5,7 +5,9 @@ use std::time::Duration;
 use candid::Encode;
 use depot_types::{
     Hash,
-    blob_store::{BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, ModuleKind, Retention},
+    blob_store::{
+        BlobStoreArgs, CommitUploadError, InvalidModule, ListModulesArgs, ModuleKind, Retention, RetentionKind,
+    },
     http::{HttpRequest, HttpResponse},
 };
 use ic_http_certification::{HttpRequest as GatewayRequest, HttpResponse as GatewayResponse, Method, StatusCode};
@@ -141,6 +143,38 @@ fn should_answer_gateways_what_they_can_verify() {
         let metrics = String::from_utf8(ask(&depot, "/metrics", &[]).body.into_vec()).unwrap();
         assert!(metrics.lines().any(|line| line == "blob_store_modules 1"), "{metrics}");
     }
+}
+
+#[test]
+fn should_list_modules_that_pass_the_filters_page_by_page() {
+    let depot = Depot::install().unwrap();
+    let component = wat::parse_str("(component)").unwrap();
+    let modules = [data_module(100), seeded_data_module(1, 100), component];
+    let [first, second, component] = modules.each_ref().map(|module| depot.upload(module, |_| ()).unwrap().module_hash);
+    depot.blob_store().add_holder(user(7)).unwrap().unwrap();
+    depot.blob_store_as(user(7)).retain(&[second]).unwrap().unwrap();
+    let list = |args: ListModulesArgs| {
+        let (mut hashes, mut after) = (Vec::new(), None);
+        loop {
+            let page = depot.blob_store().list_modules(ListModulesArgs { after, limit: Some(1), ..args }).unwrap();
+            hashes.extend(page.modules.iter().map(|module| module.module_hash));
+            after = page.next;
+            if after.is_none() {
+                return hashes;
+            }
+        }
+    };
+    let sorted = |mut hashes: Vec<Hash>| {
+        hashes.sort_unstable();
+        hashes
+    };
+    let all = ListModulesArgs::default();
+    assert_eq!(list(all.clone()), sorted(vec![first, second, component]));
+    assert_eq!(list(ListModulesArgs { kind: Some(ModuleKind::Component), ..all.clone() }), [component]);
+    let deployable = ListModulesArgs { deployable: Some(true), ..all.clone() };
+    assert_eq!(list(deployable.clone()), sorted(vec![first, second]));
+    assert_eq!(list(ListModulesArgs { retention: Some(RetentionKind::Unretained), ..deployable }), [first]);
+    assert_eq!(list(ListModulesArgs { sealed_by: Some(user(9)), ..all }), []);
 }
 
 /// A branch to a million blocks, each of which takes a thousand values.

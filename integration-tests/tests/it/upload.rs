@@ -217,6 +217,41 @@ fn should_let_two_principals_upload_the_same_module_at_once() {
 }
 
 #[test]
+fn should_tell_the_numbers_of_a_quota_that_is_used_up() {
+    let depot = Depot::install().unwrap();
+    let store = depot.blob_store();
+    let begin = |number: u8, size: u64| {
+        let chunk_hashes = vec![Hash::of(b"chunk"); chunk::count(size) as usize];
+        store.begin_upload(BeginUploadArgs { module_hash: Hash::of(&[number]), size, chunk_hashes }).unwrap()
+    };
+    for number in 0..8 {
+        open(begin(number, 1).unwrap());
+    }
+    assert_eq!(begin(8, 1), Err(BeginUploadError::TooManyUploads { open: 8, max: 8 }));
+    for number in 0..8 {
+        assert!(store.abort_upload(Hash::of(&[number])).unwrap());
+    }
+    for number in 0..4 {
+        open(begin(number, MAX_MODULE_BYTES).unwrap());
+    }
+    let in_flight = 4 * MAX_MODULE_BYTES;
+    let refused = BeginUploadError::TooManyBytesInFlight { declared: 1, in_flight, max: in_flight };
+    assert_eq!(begin(4, 1), Err(refused));
+    for number in 0..4 {
+        assert!(store.abort_upload(Hash::of(&[number])).unwrap());
+    }
+    let stored = depot.upload(&data_module(1_000), |_| ()).unwrap().size;
+    let max = stored + 100;
+    let args = BlobStoreArgs { max_stored_bytes_per_principal: Some(max), ..BlobStoreArgs::default() };
+    let (arg, wasm) = (Encode!(&Some(args)).unwrap(), wasms::load("blob_store").unwrap());
+    depot.network.upgrade_canister(depot.blob_store_id, wasm, arg, Some(depot.admin)).unwrap();
+    open(begin(0, 60).unwrap());
+    let refused = BeginUploadError::TooManyBytesStored { declared: 41, in_flight: 60, stored, max };
+    assert_eq!(begin(1, 41), Err(refused));
+    open(begin(1, 40).unwrap());
+}
+
+#[test]
 fn should_keep_an_open_upload_over_an_upgrade() {
     let depot = Depot::install().unwrap();
     let store = depot.blob_store();

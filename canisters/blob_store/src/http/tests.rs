@@ -310,6 +310,8 @@ fn should_answer_by_updates_while_a_module_is_certified_in_another_form() {
     let response = upgraded(&state, &request("GET", &url_of(large), &[]));
     assert_eq!((response.status_code, header(&response, "Retry-After")), (503, Some("60")));
     assert_eq!(upgraded(&state, &request("HEAD", &url_of(large), &[])).status_code, 200);
+    let below = format!("{}/x", url_of(large));
+    assert_eq!(upgraded(&state, &request("GET", &below, &[])).status_code, 404);
     // That there is nothing else can be proven all the same.
     assert_eq!(get(&state, "/module/x", &[]).status_code, 404);
     state.header.expect_form(pages::FORM);
