@@ -107,7 +107,7 @@ impl Past<'_> {
             create_branch: None,
             changes: vec![change],
             message: format!("Change number {number}"),
-            author_name: (number % 3 == 0).then(|| format!("Author {}", number % self.authors.len())),
+            author_name: number.is_multiple_of(3).then(|| format!("Author {}", number % self.authors.len())),
             expected_head: None,
         })
     }

@@ -13,7 +13,7 @@ use integration_tests::{
 /// Instructions that a page of any list takes at the most.
 const MAX_PAGE_INSTRUCTIONS: u64 = 1_000_000_000;
 /// Instructions that an upgrade takes at the most.
-const MAX_UPGRADE_INSTRUCTIONS: u64 = 1_000_000;
+const MAX_UPGRADE_INSTRUCTIONS: u64 = 2_000_000;
 /// Instructions by which upgrades may differ: with a release there is one more hash to read and to certify.
 const MAX_UPGRADE_DIFFERENCE: u64 = 1_000;
 
