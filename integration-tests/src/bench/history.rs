@@ -25,8 +25,8 @@ use crate::{
 /// How many paths, all in one folder.
 const PATHS: [usize; 3] = [10, 1_000, 100_000];
 /// How many commits, in histories that [`Past`] makes.
-const COMMITS: [usize; 3] = [10, 1_000, 10_000];
-const MOST_COMMITS: usize = 100_000;
+const COMMITS: [usize; 2] = [10, 1_000];
+const MANY_COMMITS: [usize; 2] = [10_000, 100_000];
 /// Paths that one commit sets.
 const BATCH: usize = 100;
 /// Instructions that a query may use.
@@ -59,15 +59,19 @@ pub(super) fn over_paths() -> anyhow::Result<Vec<Figure>> {
 
 /// Measures over commits.
 pub(super) fn over_commits() -> anyhow::Result<Vec<Figure>> {
-    COMMITS.into_iter().try_fold(vec![], |mut figures, count| {
-        figures.extend(measure(count)?);
-        Ok(figures)
-    })
+    measure_all(&COMMITS)
 }
 
-/// Measures with the longest history.
+/// Measures with long histories.
 pub(super) fn long() -> anyhow::Result<Vec<Figure>> {
-    measure(MOST_COMMITS)
+    measure_all(&MANY_COMMITS)
+}
+
+fn measure_all(counts: &[usize]) -> anyhow::Result<Vec<Figure>> {
+    counts.iter().try_fold(vec![], |mut figures, count| {
+        figures.extend(measure(*count)?);
+        Ok(figures)
+    })
 }
 
 fn measure(count: usize) -> anyhow::Result<Vec<Figure>> {

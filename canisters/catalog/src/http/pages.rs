@@ -112,13 +112,15 @@ pub(crate) struct CertifiedPages {
     stamp: Stamp,
     pages: BTreeSet<Key>,
     tree: HttpCertificationTree,
+    /// The tree without any page: what every change of the catalog goes back to.
+    bare: HttpCertificationTree,
 }
 
 impl Default for CertifiedPages {
     fn default() -> Self {
-        let mut tree = HttpCertificationTree::default();
-        tree.insert(&nothing().1);
-        Self { stamp: Stamp::default(), pages: BTreeSet::new(), tree }
+        let mut bare = HttpCertificationTree::default();
+        bare.insert(&nothing().1);
+        Self { stamp: Stamp::default(), pages: BTreeSet::new(), tree: bare.clone(), bare }
     }
 }
 
@@ -135,7 +137,15 @@ impl CertifiedPages {
     /// Forgets all pages, unless what answers depend on is as it was.
     pub(super) fn keep_up_with(&mut self, stamp: Stamp) {
         if self.stamp != stamp {
-            *self = Self { stamp, ..Self::default() };
+            self.stamp = stamp;
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        if !self.pages.is_empty() {
+            self.pages.clear();
+            self.tree = self.bare.clone();
         }
     }
 
@@ -146,7 +156,7 @@ impl CertifiedPages {
             return;
         }
         if self.pages.len() >= MAX_CERTIFIED_PAGES {
-            *self = Self { stamp: self.stamp, ..Self::default() };
+            self.forget();
         }
         self.pages.insert(key.clone());
         self.tree.insert(&HttpCertificationTreeEntry::new(HttpCertificationPath::exact(&key.path), certification));
