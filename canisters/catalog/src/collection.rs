@@ -95,7 +95,12 @@ pub async fn collect_garbage<M: Memory>(
         match state.modules_to_release() {
             None => return Ok(state.collection_status()),
             Some(modules) if modules.is_empty() => return Ok(state.end_collection(actor)),
-            Some(modules) => (state.blob_store(), modules),
+            Some(modules) => {
+                // What was deleted and moved is answered while the blob store is waited for.
+                state.forget_outdated_pages();
+                runtime.certify(&state.certified_data());
+                (state.blob_store(), modules)
+            }
         }
     };
     let released = runtime.release(blob_store, &modules).await;

@@ -20,6 +20,7 @@ use crate::{
     commit::check_note,
     events::Actor,
     history::MAX_PARENTS,
+    http::CertifiedPages,
     limits::{
         MAX_BRANCHES, MAX_COMMITS_PER_MERGE, MAX_IMPORT_INSTRUCTIONS, MAX_PUBLISHERS, MAX_STEPS_APART,
         MAX_VERSIONS_PER_PACKAGE,
@@ -282,6 +283,8 @@ impl<M: Memory> State<M> {
         });
         self.marks.clear_new();
         self.import.set(Record(None));
+        // The events are others now, but may be as many.
+        self.unstable_pages = CertifiedPages::default();
         self.log(actor, EventKind::Imported { commits: import.commits });
     }
 }

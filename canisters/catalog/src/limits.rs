@@ -90,6 +90,9 @@ pub const MAX_IMPORT_INSTRUCTIONS: u64 = 15_000_000_000;
 /// Bytes of the URL of a request over HTTP: more than a path and a cursor of the greatest length have, encoded.
 pub const MAX_HTTP_URL_BYTES: usize = 8_192;
 
+/// Segments of the path of such a URL: those of the longest path of a module, and what is before them.
+pub const MAX_HTTP_URL_SEGMENTS: usize = 40;
+
 /// Bytes of an answer over HTTP that lists something as a whole: leaves room for the rest of a 2 MiB reply.
 pub const MAX_HTTP_BODY_BYTES: usize = 1_500_000;
 

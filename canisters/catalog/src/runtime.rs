@@ -21,6 +21,9 @@ pub trait Runtime {
     /// Returns the time in nanoseconds since 1970.
     fn now_ns(&self) -> u64;
 
+    /// Certifies the data given: to be called before a call to another canister when what is certified has changed.
+    fn certify(&self, data: &Hash);
+
     /// Returns how many instructions this message has used, without the callbacks before.
     fn instructions(&self) -> u64;
 
@@ -65,6 +68,10 @@ impl Runtime for IcRuntime {
 
     fn now_ns(&self) -> u64 {
         ic_cdk::api::time()
+    }
+
+    fn certify(&self, data: &Hash) {
+        ic_cdk::api::certified_data_set(data.as_bytes());
     }
 
     fn instructions(&self) -> u64 {

@@ -230,6 +230,7 @@ pub(crate) struct ScriptedRuntime {
     instructions_per_look: Cell<u64>,
     leaving: RefCell<Option<Leaving>>,
     during_next_call: RefCell<Option<Box<dyn FnOnce()>>>,
+    certified: Rc<Cell<Option<Hash>>>,
 }
 
 /// Modules that are let go of while others are asked for.
@@ -264,6 +265,7 @@ impl Default for ScriptedRuntime {
             instructions_per_look: Cell::default(),
             leaving: RefCell::default(),
             during_next_call: RefCell::default(),
+            certified: Rc::default(),
         }
     }
 }
@@ -275,6 +277,11 @@ impl ScriptedRuntime {
 
     pub(crate) fn answer(&self, module: Hash, answer: Result<bool, CallFailure>) {
         self.answers.borrow_mut().insert(module, answer);
+    }
+
+    /// Returns what was certified last before a call, as it comes to be.
+    pub(crate) fn certified(&self) -> Rc<Cell<Option<Hash>>> {
+        Rc::clone(&self.certified)
     }
 
     /// Lets something happen after the next call was made and before it is answered.
@@ -337,6 +344,10 @@ impl Runtime for ScriptedRuntime {
 
     fn now_ns(&self) -> u64 {
         self.now_ns.get()
+    }
+
+    fn certify(&self, data: &Hash) {
+        self.certified.set(Some(*data));
     }
 
     fn instructions(&self) -> u64 {

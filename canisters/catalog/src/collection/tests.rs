@@ -1,3 +1,5 @@
+use std::{cell::Cell, rc::Rc};
+
 use depot_types::catalog::{CommitInfo, DeleteBranchArgs, ModuleError};
 
 use super::*;
@@ -37,6 +39,23 @@ fn should_keep_all_that_branches_and_releases_lead_to() {
     assert_eq!(fixture.state.borrow().objects.len(), before);
     assert!(commits.iter().all(|commit| fixture.state.borrow().commit_info(&commit.id).is_some()));
     assert!(fixture.runtime.retained().contains(&module(77)));
+}
+
+/// What it deletes and moves is answered while the blob store is waited for.
+#[test]
+fn should_certify_what_was_done_before_the_blob_store_is_asked() {
+    let fixture = Fixture::new();
+    history(&fixture, "main", 3);
+    let before = fixture.state.borrow().certified_data();
+    let (state, certified) = (Rc::clone(&fixture.state), fixture.runtime.certified());
+    let seen = Rc::new(Cell::new(false));
+    let is_seen = Rc::clone(&seen);
+    fixture.runtime.during_next_call(move || {
+        assert_eq!(certified.get(), Some(state.borrow().certified_data()));
+        is_seen.set(true);
+    });
+    call(&fixture, Some("main")).unwrap();
+    assert!(seen.get() && fixture.state.borrow().certified_data() != before);
 }
 
 /// Counts as wasmstore does: modules, nodes of folders, commits.

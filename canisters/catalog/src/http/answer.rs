@@ -41,6 +41,8 @@ pub(super) struct Answer {
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
     pub(super) varies: Varies,
+    /// Whether the body is what is asked for, so that its length is to be told also without it.
+    has_length: bool,
     /// The header that has the certificate, which is not itself certified.
     pub(super) certificate: Option<(String, String)>,
 }
@@ -57,7 +59,7 @@ impl Answer {
             ("Cache-Control", "no-cache".to_string()),
             ("X-Content-Type-Options", "nosniff".to_string()),
         ];
-        Self { status, headers, body: vec![], varies: Varies::No, certificate: None }
+        Self { status, headers, body: vec![], varies: Varies::No, has_length: true, certificate: None }
     }
 
     fn with(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -92,6 +94,11 @@ impl Answer {
         Self::error(404, "not found: this is a catalog of Wasm modules, see /api/v1/modules and /api/v1/branches\n")
     }
 
+    /// What can be said of everything below `/api` without knowing it.
+    pub(super) fn ask_again() -> Self {
+        Self::error(503, "ask again: the answer is to be certified first\n").with("Retry-After", 1)
+    }
+
     pub(super) fn into_response(self) -> HttpResponse {
         let Self { status: status_code, headers, body, certificate, .. } = self;
         let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).chain(certificate).collect();
@@ -108,7 +115,7 @@ impl Answer {
             self.headers.retain(|(name, _)| *name != "Content-Type");
             return Self { status: 304, body: vec![], varies: Varies::WithTag, ..self };
         }
-        if self.status != 307 {
+        if self.has_length {
             let length = self.body.len();
             self = self.with("Content-Length", length);
         }
@@ -296,7 +303,7 @@ impl<M: Memory> State<M> {
     /// Sends the client to the bytes of a module. To `HEAD`, what is known of them here is the answer.
     fn redirect(&self, asked: &Asked<'_>, canister: Principal, module: &Hash) -> Answer {
         let answer = |status| {
-            Answer::new(status)
+            Answer { has_length: false, ..Answer::new(status) }
                 .with("Wasmstore-Hash", module)
                 .with("ETag", format!("\"{module}\""))
                 .with("Vary", "Wasmstore-Branch")
@@ -347,8 +354,12 @@ fn in_parts(
         (Some(next), Some(limit)) => {
             let next: String = next.iter().map(|byte| format!("{byte:02x}")).collect();
             let branch = asked.parameter(BRANCH_PARAMETER).map(|branch| format!("&{BRANCH_PARAMETER}={branch}"));
-            let (path, branch) = (asked.raw_path(), branch.unwrap_or_default());
-            let link = format!("<{path}?{LIMIT_PARAMETER}={limit}&{AFTER_PARAMETER}={next}{branch}>; rel=\"next\"");
+            // Where the gateway knows the canister by it, and so knows it to be an id.
+            let canister = asked.parameter(CANISTER_PARAMETER).filter(|id| Principal::from_text(id).is_ok());
+            let canister = canister.map(|id| format!("&{CANISTER_PARAMETER}={id}"));
+            let path = asked.raw_path();
+            let others = branch.into_iter().chain(canister).collect::<String>();
+            let link = format!("<{path}?{LIMIT_PARAMETER}={limit}&{AFTER_PARAMETER}={next}{others}>; rel=\"next\"");
             answer.with("Link", link)
         }
         _ => answer,

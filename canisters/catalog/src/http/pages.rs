@@ -89,13 +89,10 @@ fn expression_of(varies: Varies) -> DefaultFullCelExpression<'static> {
         Varies::WithTag => &[BRANCH_HEADER, CONDITION_HEADER],
         Varies::WithHost => &[BRANCH_HEADER, HOST_HEADER],
     };
-    let parameters: &[&str] = match varies {
-        Varies::No | Varies::WithTag => &[AFTER_PARAMETER, BRANCH_PARAMETER, LIMIT_PARAMETER],
-        Varies::WithHost => &[AFTER_PARAMETER, BRANCH_PARAMETER, CANISTER_PARAMETER, LIMIT_PARAMETER],
-    };
+    let parameters = [AFTER_PARAMETER, BRANCH_PARAMETER, CANISTER_PARAMETER, LIMIT_PARAMETER];
     DefaultCelBuilder::full_certification()
         .with_request_headers(headers)
-        .with_request_query_parameters(parameters)
+        .with_request_query_parameters(parameters.to_vec())
         .with_response_certification(DefaultResponseCertification::response_header_exclusions(vec![]))
         .build()
 }
@@ -119,7 +116,9 @@ pub(crate) struct CertifiedPages {
 impl Default for CertifiedPages {
     fn default() -> Self {
         let mut bare = HttpCertificationTree::default();
-        bare.insert(&nothing().1);
+        bare.insert(&certified_for_all("", Answer::nothing_there()).1);
+        // Or else it could be said of everything below that it is not there, as long as nobody asked for it.
+        bare.insert(&certified_for_all("/api", Answer::ask_again()).1);
         Self { stamp: Stamp::default(), pages: BTreeSet::new(), tree: bare.clone(), bare }
     }
 }
@@ -183,7 +182,7 @@ impl CertifiedPages {
         certificate: &[u8],
         around: impl FnOnce(HashTree) -> HashTree,
     ) -> HttpResponse {
-        let (mut answer, entry) = nothing();
+        let (mut answer, entry) = certified_for_all("", Answer::nothing_there());
         let witness = self.tree.witness(&entry, &asked.path);
         let witness = witness.expect("BUG: a path is not below all paths");
         answer.certificate =
@@ -192,17 +191,16 @@ impl CertifiedPages {
     }
 }
 
-/// The answer to what is not below `/api`, and how it is certified: whatever the request.
-fn nothing() -> (Answer, HttpCertificationTreeEntry<'static>) {
+/// An answer to all that is below a path and is not certified by itself, and how that is certified: whatever the request.
+fn certified_for_all(path: &'static str, mut answer: Answer) -> (Answer, HttpCertificationTreeEntry<'static>) {
     let expression = DefaultCelBuilder::response_only_certification()
         .with_response_certification(DefaultResponseCertification::response_header_exclusions(vec![]))
         .build();
-    let mut answer = Answer::nothing_there();
     answer.headers.push((CERTIFICATE_EXPRESSION_HEADER_NAME, expression.to_string()));
     let body = *Hash::of(&answer.body).as_bytes();
     let certification = HttpCertification::response_only(&expression, &gateway_response(&answer), Some(body));
     let certification = certification.expect("BUG: an answer does not say how it is certified");
-    (answer, HttpCertificationTreeEntry::new(HttpCertificationPath::wildcard(""), certification))
+    (answer, HttpCertificationTreeEntry::new(HttpCertificationPath::wildcard(path), certification))
 }
 
 fn certificate_header(certificate: &[u8], tree: &HashTree, path: &HttpCertificationPath<'_>) -> (String, String) {

@@ -8,7 +8,7 @@ use depot_types::{
 use ic_http_certification::{HttpRequest as GatewayRequest, Method};
 
 use super::answer::Answer;
-use crate::limits::MAX_HTTP_URL_BYTES;
+use crate::limits::{MAX_HTTP_URL_BYTES, MAX_HTTP_URL_SEGMENTS};
 
 /// The header that names the branch of a request.
 pub(super) const BRANCH_HEADER: &str = "wasmstore-branch";
@@ -114,6 +114,13 @@ impl<'a> Asked<'a> {
             .build();
         let malformed = |_| Answer::error(400, "the URL is malformed");
         let path = gateway.get_path().map_err(malformed)?;
+        if path.split('/').filter(|segment| !segment.is_empty()).count() > MAX_HTTP_URL_SEGMENTS {
+            let text = format!("the path of the URL has more than {MAX_HTTP_URL_SEGMENTS} segments");
+            return Err(Answer::error(414, text));
+        }
+        if headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(BRANCH_HEADER)).count() > 1 {
+            return Err(Answer::error(400, "the header Wasmstore-Branch is there more than once"));
+        }
         Ok(Self { route: Route::of(&path), path, gateway, request })
     }
 
@@ -140,8 +147,11 @@ impl<'a> Asked<'a> {
         self.request.url.split(['?', '#']).next().unwrap_or_default()
     }
 
+    /// Returns the value of a header; nothing when it is there more than once, since what is certified of a request says
+    /// nothing of their order.
     pub(super) fn header(&self, name: &str) -> Option<&'a str> {
-        self.request.header(name)
+        let mut headers = self.request.headers.iter().filter(|header| header.0.eq_ignore_ascii_case(name));
+        headers.next().filter(|_| headers.next().is_none()).map(|header| header.1.trim())
     }
 
     /// Returns the first parameter of a name, as it was sent.
@@ -159,8 +169,8 @@ impl<'a> Asked<'a> {
     /// # Errors
     /// [`NameError`] when it can be no name of a branch.
     pub(super) fn branch(&self) -> Result<Option<&'a str>, NameError> {
-        let named = self.parameter(BRANCH_PARAMETER).or_else(|| self.header(BRANCH_HEADER));
-        let named = named.filter(|name| !name.is_empty());
+        let named = self.parameter(BRANCH_PARAMETER).filter(|name| !name.is_empty());
+        let named = named.or_else(|| self.header(BRANCH_HEADER)).filter(|name| !name.is_empty());
         named.map(|name| check_branch_name(name).map(|()| name)).transpose()
     }
 }
@@ -215,6 +225,10 @@ mod tests {
         for url in ["", "/a b", "/%ff"] {
             assert_eq!(status(&request(url, &[])), Some(400), "{url:?}");
         }
+        let deep = |segments: usize| request(&"/a/".repeat(segments), &[]);
+        assert_eq!(status(&deep(MAX_HTTP_URL_SEGMENTS)), None);
+        assert_eq!(status(&deep(MAX_HTTP_URL_SEGMENTS + 1)), Some(414));
+        assert_eq!(status(&request("/", &[("Wasmstore-Branch", "a"), ("wasmstore-branch", "b")])), Some(400));
         let method = HttpRequest { method: "G T".to_string(), ..request("/", &[]) };
         assert_eq!(status(&method), Some(400));
     }
@@ -230,6 +244,7 @@ mod tests {
         assert_eq!(named("/", &[("Wasmstore-Branch", "")]), Ok(None));
         assert_eq!(named("/", &[("Wasmstore-Branch", " dev ")]), Ok(Some("dev".to_string())));
         assert_eq!(named("/?branch=b", &[("wasmstore-branch", "dev")]), Ok(Some("b".to_string())));
+        assert_eq!(named("/?branch=", &[("wasmstore-branch", "dev")]), Ok(Some("dev".to_string())));
         assert!(named("/?branch=a/b", &[]).is_err());
         let url = request("/?limit&limit=2&after=x=y#branch=z", &[]);
         let asked = Asked::read(&url).unwrap();

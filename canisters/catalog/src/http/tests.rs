@@ -1,14 +1,16 @@
 use depot_types::{
-    catalog::{CollectGarbageArgs, CreateBranchArgs, Note, RollbackArgs},
+    catalog::{CollectGarbageArgs, CreateBranchArgs, ExportArgs, ImportArgs, Note, RenameBranchArgs, RollbackArgs},
     http::test_gateway::{CANISTER, certificate, request, verify},
 };
 
 use super::*;
 use crate::{
-    branches::create_branch,
+    branches::{create_branch, rename_branch},
     collection::collect_garbage,
+    import::import,
     limits::{MAX_CERTIFIED_PAGES, MAX_GC_SLICE_INSTRUCTIONS, MAX_HTTP_BODY_BYTES},
-    test_fixtures::{ALICE, BLOB_STORE, CONTROLLER, Fixture, block_on, module, remove, set},
+    publishers::add_publisher,
+    test_fixtures::{ALICE, BLOB_STORE, CONTROLLER, Fixture, block_on, module, principal, remove, set},
     undo::rollback,
 };
 
@@ -215,6 +217,31 @@ fn should_forget_commits_that_are_collected() {
 }
 
 #[test]
+fn should_forget_what_it_said_before_a_backup_was_read_in() {
+    let other = Fixture::new();
+    let rename = RenameBranchArgs { name: "main".to_string(), new_name: "trunk".to_string() };
+    rename_branch(&mut other.state.borrow_mut(), &other.runtime, CONTROLLER, rename).unwrap();
+    let backup = other.state.borrow().export(&ExportArgs { after: None }).unwrap();
+    assert_eq!(backup.next, None);
+
+    let fixture = Fixture::new();
+    for number in 0..2 {
+        add_publisher(&mut fixture.state.borrow_mut(), &fixture.runtime, CONTROLLER, principal(number)).unwrap();
+    }
+    let events = fixture.state.borrow().events.len();
+    assert_eq!(said(&get(&fixture, "/branch", &[])), (200, "main"));
+    let old = query(&fixture, &request("GET", "/api/v1/branch", &[]));
+    let args = ImportArgs { position: 0, items: backup.items };
+    assert!(import(&mut fixture.state.borrow_mut(), &fixture.runtime, CONTROLLER, args).unwrap().finished);
+    fixture.state.borrow_mut().forget_outdated_pages();
+    assert_eq!(fixture.state.borrow().events.len(), events, "as many as before");
+    assert!(!is_certified(&fixture, "/branch"));
+    assert_eq!(said(&get(&fixture, "/branch", &[])), (200, "trunk"));
+    let new = query(&fixture, &request("GET", "/api/v1/branch", &[]));
+    assert_ne!(old.body, new.body);
+}
+
+#[test]
 fn should_send_who_wants_bytes_to_the_blob_store() {
     let fixture = Fixture::new();
     fixture.commit(&[set("a/b", 1)]).unwrap();
@@ -249,6 +276,7 @@ fn should_send_who_wants_bytes_to_the_blob_store() {
     assert_eq!(header(&response, "Access-Control-Allow-Origin"), Some("*"));
     let head = ask(&fixture, &request("HEAD", "/api/v1/module/a/b", &[]));
     assert_eq!((said(&head), header(&head, "Wasmstore-Hash")), ((200, ""), Some(new.as_str())));
+    assert_eq!(header(&head, "Content-Length"), None, "it is the blob store that knows");
     assert_eq!(ask(&fixture, &request("HEAD", "/api/v1/module/x", &[])).status_code, 404);
 }
 
@@ -263,6 +291,9 @@ fn should_spare_clients_what_they_have() {
         assert_eq!((said(&response), header(&response, "ETag")), ((304, ""), Some(tag.as_str())), "{condition}");
     }
     assert_eq!(get(&fixture, "/modules", &[("If-None-Match", "\"x\"")]), get(&fixture, "/modules", &[]));
+    // Which of two would come first is not certified.
+    let twice = [("If-None-Match", tag.as_str()), ("If-None-Match", "\"x\"")];
+    assert_eq!(get(&fixture, "/modules", &twice).status_code, 200);
     fixture.commit(&[set("a", 2)]).unwrap();
     assert_eq!(get(&fixture, "/modules", &[("If-None-Match", &tag)]).status_code, 200);
     let head = ask(&fixture, &request("HEAD", "/api/v1/modules", &[]));
@@ -303,6 +334,12 @@ fn should_list_in_pages_that_fit_together() {
         assert!(parts.len() >= 3);
         roll_back(&fixture);
     }
+    let canister = CANISTER.to_text();
+    let page = get(&fixture, &format!("/modules?limit=1&canisterId={canister}&branch=main"), &[]);
+    let link = header(&page, "Link").unwrap();
+    assert!(link.ends_with(&format!("&branch=main&canisterId={canister}>; rel=\"next\"")), "{link}");
+    let page = get(&fixture, "/modules?limit=1&canisterId=x", &[]);
+    assert!(!header(&page, "Link").unwrap().contains("canisterId"));
     for bad in ["limit=0", "limit=501", "limit=x", "after=0", "after=zz", "after=00"] {
         assert_eq!(get(&fixture, &format!("/modules?{bad}"), &[]).status_code, 400, "{bad}");
     }
@@ -374,9 +411,20 @@ fn should_answer_nothing_outside_of_the_interface() {
             assert_eq!((response.status_code, response.upgrade), (404, None), "{method} {url}");
         }
     }
-    // That there is nothing cannot be said of what there is.
+    // That there is nothing cannot be said of what there is, asked for before or not: not with the proof for another
+    // path, nor with one of its own.
     let nothing = query(&fixture, &request("GET", "/x", &[]));
-    assert!(verify(&request("GET", "/api/v1/hash/a", &[]), &nothing).is_err());
+    for url in ["/api/v1/hash/a", "/api/v1/hash/d", "/api/v1", "/api"] {
+        let asked = request("GET", url, &[]);
+        assert!(verify(&asked, &nothing).is_err(), "{url}");
+        let state = fixture.state.borrow();
+        let forged = state.unstable_pages.nothing_there(
+            &Asked::read(&asked).unwrap(),
+            &certificate(&state.certified_data()),
+            |http| state.tree_around(http),
+        );
+        assert!(verify(&asked, &forged).is_err(), "{url}");
+    }
 }
 
 #[test]

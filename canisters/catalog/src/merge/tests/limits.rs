@@ -101,6 +101,18 @@ fn should_merge_so_many_common_ancestors_and_not_one_more() {
     assert_eq!(refused, Err(MergeError::TooManyBases { max: MAX_MERGE_BASES as u32 }));
 }
 
+#[test]
+fn should_look_at_so_many_common_ancestors_and_not_at_one_more() {
+    let fixture = with_bases(2);
+    let state = fixture.state.borrow();
+    let place = |branch: &str| state.place_of(&state.head(branch).flatten().unwrap()).place;
+    let apart = state.merge_sides([place("main")], [place("dev")]).unwrap();
+    // When so many were looked at before these two.
+    let base = |mut before: usize| state.base(&apart, 0, &mut before).unwrap();
+    assert!(matches!(base(MAX_MERGE_BASE_TREES - 2), Base::Merged { .. }));
+    assert!(matches!(base(MAX_MERGE_BASE_TREES - 1), Base::Unknown));
+}
+
 /// Two branches that have merged each other's last commit so many times at once.
 ///
 /// `main` removes `p` and sets it again in turn, and `dev` has it as `main` did before: each time only the merges before
