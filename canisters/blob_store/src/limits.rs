@@ -63,6 +63,6 @@ pub const MAX_MODULES_EXAMINED: u32 = 2_000;
 /// look at the clock and to seal the module.
 pub const MAX_COMMIT_INSTRUCTIONS: u64 = 38_000_000_000;
 
-/// Bytes of memory that the canister may have while it validates a module: a third of what it can have, so that what is
-/// between two looks at it fits too.
+/// Bytes by which the canister's memory may grow while it validates a module: a third of what it can have, so that what
+/// is between two looks at it fits too.
 pub const MAX_COMMIT_HEAP_BYTES: u64 = 1 << 30;

@@ -107,9 +107,14 @@ async fn put_chunk(args: PutChunkArgs) -> Result<PutChunkOk, PutChunkError> {
 async fn commit_upload(module_hash: Hash) -> Result<ModuleInfo, CommitUploadError> {
     let caller = caller();
     // Memory that was taken once stays: what is free of it can be used all the same.
-    let max_heap_bytes = MAX_COMMIT_HEAP_BYTES.max(heap_bytes());
-    let budget =
-        Budget { spent: &instruction_counter, max: MAX_COMMIT_INSTRUCTIONS, heap_bytes: &heap_bytes, max_heap_bytes };
+    let before = heap_bytes();
+    let grown = || heap_bytes() - before;
+    let budget = Budget {
+        spent: &instruction_counter,
+        max: MAX_COMMIT_INSTRUCTIONS,
+        heap_bytes: &grown,
+        max_heap_bytes: MAX_COMMIT_HEAP_BYTES,
+    };
     let answer = with_room(|| memory::state().borrow_mut().commit_upload(caller, time(), &module_hash, budget)).await;
     certify();
     metered("commit_upload", answer)

@@ -265,3 +265,17 @@ fn should_keep_an_open_upload_over_an_upgrade() {
     assert_eq!(open(store.upload_status(hash).unwrap().unwrap()).missing, [0, 2]);
     assert_eq!(depot.upload(&module, |_| ()).unwrap().module_hash, hash);
 }
+
+/// What is 64 bits wide on other machines has 32 bits in a canister.
+#[test]
+fn should_refuse_a_component_whose_alias_leads_out_of_everything() {
+    let depot = Depot::install().unwrap();
+    // In the section of aliases one of a type, of the outer component by the largest number there is.
+    let alias = [6, 9, 1, 3, 2, 0xff, 0xff, 0xff, 0xff, 0x0f, 0];
+    let module = [b"\0asm\x0d\0\x01\0".as_slice(), &alias].concat();
+    let store = depot.blob_store();
+    store.begin_upload_of(&module).unwrap().unwrap();
+    store.put_chunk(Hash::of(&module), 0, &module).unwrap().unwrap();
+    let refused = store.commit_upload(Hash::of(&module)).unwrap();
+    assert!(matches!(refused, Err(CommitUploadError::InvalidModule(InvalidModule::Malformed { .. }))), "{refused:?}");
+}

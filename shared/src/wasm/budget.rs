@@ -12,9 +12,10 @@ pub struct Budget<'a> {
     pub spent: &'a dyn Fn() -> u64,
     /// Instructions allowed.
     pub max: u64,
-    /// Returns the bytes of memory that the program has.
+    /// Returns the bytes by which the memory of the program has grown for the inspection. What was free of it before can be
+    /// used all the same, and does not count.
     pub heap_bytes: &'a dyn Fn() -> u64,
-    /// Bytes of memory that the program may have. There should be as much again, for what is between two looks at it.
+    /// Bytes by which it may grow. There should be as much again, for what is between two looks at it.
     pub max_heap_bytes: u64,
 }
 

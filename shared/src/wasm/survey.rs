@@ -1,6 +1,6 @@
 //! Goes through a module once: validates it, and notes down what the rules of the Internet Computer are about.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Range};
 
 use wasmparser::{
     BinaryReader, CompositeInnerType, CustomSectionReader, Data, DataKind, Encoding, ExternalKind, FuncType,
@@ -38,6 +38,10 @@ const CONSTANTS: [u8; 2] = [0x41, 0x42];
 const COST_OF_TYPE: u64 = 10_000;
 /// Bytes of memory that a type of size one can take then.
 const BYTES_OF_TYPE: u64 = 400;
+/// Instructions that it takes to read a byte of a section of such types, and bytes of memory: declarations of two bytes
+/// become some 64, up to three times over.
+const COST_OF_TYPE_BYTE: u64 = 200;
+const MEMORY_OF_TYPE_BYTE: u64 = 100;
 
 /// Returns the instructions that a byte of a section can take, roughly twice what was measured for sections of nothing but
 /// the shortest items; zero for those that are looked at more closely.
@@ -145,7 +149,11 @@ impl<'a> Survey<'a> {
         // of the types that it puts together.
         macro_rules! one_by_one {
             ($section:expr, $validate:ident, $work:expr) => {{
-                let end = $section.range().end;
+                let Range { start, end } = $section.range();
+                // Items are read, up to two at a time, before they are looked at one by one.
+                let bytes = end - start;
+                let (instructions, memory) = (bytes * COST_OF_TYPE_BYTE, bytes * MEMORY_OF_TYPE_BYTE);
+                budget.check_with_memory(instructions, memory, start)?;
                 let mut items = $section.clone().into_iter_with_offsets();
                 let mut next = items.next().transpose()?;
                 while let Some((offset, item)) = next {

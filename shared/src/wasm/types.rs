@@ -88,8 +88,9 @@ impl TypeSizes {
                 1
             }
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, count, index } => {
-                let scope = self.scopes.len().checked_sub(1 + count as usize);
-                let size = scope.and_then(|scope| self.scopes[scope].types.get(index as usize)).copied();
+                // The count is any number yet, and 32 bits are all that a canister's `usize` has.
+                let scope = self.scopes.iter().rev().nth(count as usize);
+                let size = scope.and_then(|scope| scope.types.get(index as usize)).copied();
                 let size = size.unwrap_or(self.largest);
                 self.push(size);
                 size.into()
