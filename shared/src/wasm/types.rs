@@ -19,6 +19,8 @@ const MAX_SIZE: u32 = 1_000_000;
 struct Scope {
     /// The sizes of the types that can be named.
     types: Vec<u32>,
+    /// The sizes of the instances that can be named: an instance has no type that is larger.
+    instances: Vec<u32>,
     /// The size of all that is imported and exported.
     size: u32,
 }
@@ -60,31 +62,34 @@ impl TypeSizes {
 
     /// Takes in an export, and returns its size or more.
     pub(super) fn export(&mut self, export: &ComponentExport<'_>) -> u64 {
-        let mut size = self.largest;
-        if export.kind == ComponentExternalKind::Type {
-            size = self.at(export.index);
-            self.push(size);
-        }
+        let size = match export.kind {
+            ComponentExternalKind::Type => self.at(export.index),
+            ComponentExternalKind::Instance => self.instance_at(export.index),
+            _ => self.largest,
+        };
+        self.push_kind(export.kind, size);
         self.grow(size)
     }
 
     /// Takes in an instance, and returns the size of what is compared and made or more.
     pub(super) fn instance(&mut self, instance: &ComponentInstance<'_>) -> u64 {
-        match instance {
+        let work = match instance {
             ComponentInstance::Instantiate { .. } => 2 * u64::from(self.largest),
             ComponentInstance::FromExports(exports) => {
                 let count = u32::try_from(exports.len()).unwrap_or(u32::MAX);
                 self.largest = self.largest.max(self.largest.saturating_mul(count).min(MAX_SIZE));
                 self.largest.into()
             }
-        }
+        };
+        self.push_instance(self.largest);
+        work
     }
 
     /// Takes in an alias, and returns the size of what it is for, if that is gone through.
     pub(super) fn alias(&mut self, alias: &ComponentAlias<'_>) -> u64 {
         match *alias {
-            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Type, .. } => {
-                self.push(self.largest);
+            ComponentAlias::InstanceExport { kind, instance_index, .. } => {
+                self.push_kind(kind, self.instance_at(instance_index));
                 1
             }
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, count, index } => {
@@ -95,9 +100,7 @@ impl TypeSizes {
                 self.push(size);
                 size.into()
             }
-            ComponentAlias::InstanceExport { .. }
-            | ComponentAlias::CoreInstanceExport { .. }
-            | ComponentAlias::Outer { .. } => 1,
+            ComponentAlias::CoreInstanceExport { .. } | ComponentAlias::Outer { .. } => 1,
         }
     }
 
@@ -114,6 +117,25 @@ impl TypeSizes {
         if let Some(scope) = self.scopes.last_mut() {
             scope.types.push(size);
         }
+    }
+
+    fn push_instance(&mut self, size: u32) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.instances.push(size);
+        }
+    }
+
+    /// Takes in what can be named from here on.
+    fn push_kind(&mut self, kind: ComponentExternalKind, size: u32) {
+        match kind {
+            ComponentExternalKind::Type => self.push(size),
+            ComponentExternalKind::Instance => self.push_instance(size),
+            _ => {}
+        }
+    }
+
+    fn instance_at(&self, index: u32) -> u32 {
+        self.scopes.last().and_then(|scope| scope.instances.get(index as usize)).copied().unwrap_or(self.largest)
     }
 
     fn at(&self, index: u32) -> u32 {
@@ -177,8 +199,11 @@ impl TypeSizes {
         match *to {
             // Core modules are not gone through.
             ComponentTypeRef::Module(_) => 1,
-            ComponentTypeRef::Func(index) | ComponentTypeRef::Instance(index) | ComponentTypeRef::Component(index) => {
-                self.at(index)
+            ComponentTypeRef::Func(index) | ComponentTypeRef::Component(index) => self.at(index),
+            ComponentTypeRef::Instance(index) => {
+                let size = self.at(index);
+                self.push_instance(size);
+                size
             }
             ComponentTypeRef::Value(of) => self.size_of_value(of),
             ComponentTypeRef::Type(bounds) => {

@@ -216,3 +216,29 @@ proptest! {
         prop_assert_eq!(inspected.is_ok(), error.is_none(), "{:?}: {:?}", inspected, error);
     }
 }
+
+/// As the interfaces of WASI: each has functions that use a type of the one before.
+#[test]
+fn should_take_interfaces_that_use_types_of_one_another() {
+    let functions: String = (0..20)
+        .map(|number| {
+            format!(r#"(export "f{number}" (func (param "a" $used) (param "b" (list $used)) (result (result $used))))"#)
+        })
+        .collect();
+    let interfaces: String = (1..4)
+        .map(|number| {
+            let before = number - 1;
+            format!(
+                r#"(alias export $i{before} "t" (type $t{before}))
+                (import "i{number}" (instance $i{number}
+                    (alias outer 1 $t{before} (type $outer)) (export "used" (type $used (eq $outer)))
+                    (export "t" (type (eq $used))) {functions}))"#
+            )
+        })
+        .collect();
+    let text = format!(
+        r#"(component (import "i0" (instance $i0 (type $r (record (field "x" u8))) (export "t" (type (eq $r))))) {interfaces})"#
+    );
+    let inspected = inspect_within(&wasm(&text), 38_000_000_000);
+    assert!(inspected.is_ok(), "{inspected:?}");
+}
