@@ -37,7 +37,7 @@ impl<M: Memory> State<M> {
         }
         let page = Page::new(&asked, self.answer(&asked, canister));
         let certified = self.unstable_pages.certified(&page, certificate, |http| self.tree_around(http));
-        certified.map_or_else(ask_again, |header| page.into_response(header))
+        certified.map_or_else(ask_again, |header| page.into_response(Some(header)))
     }
 
     /// Answers a gateway that asks by an update, and certifies the answer, if it can be, for the queries to come.
@@ -53,7 +53,7 @@ impl<M: Memory> State<M> {
         self.forget_outdated_pages();
         let page = Page::new(&asked, answer);
         self.unstable_pages.certify(&page);
-        page.into_uncertified_response()
+        page.into_response(None)
     }
 
     /// Forgets the pages that are certified when what answers depend on has changed.

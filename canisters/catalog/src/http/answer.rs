@@ -206,13 +206,13 @@ impl<M: Memory> State<M> {
         match &asked.route {
             Route::Modules { prefix } => self.modules(asked, head, prefix),
             Route::Module { target } => {
-                let module = match single_hash(target) {
+                let module = match read_hash(target) {
                     Some(module) => self.is_linked(head, module)?.then_some(module),
                     None => self.module_named(head, target)?,
                 };
                 Ok(self.redirect(asked, canister, &module.ok_or_else(Answer::absent)?))
             }
-            Route::Hash { path } => match single_hash(path) {
+            Route::Hash { path } => match read_hash(path) {
                 Some(hash) => Ok(Answer::found(TEXT, hash.to_string())),
                 None => Ok(Answer::found(TEXT, self.entry_hash(head, path)?.ok_or_else(Answer::absent)?.to_string())),
             },
@@ -385,11 +385,6 @@ fn read_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
     let (pairs, []) = digits.as_chunks::<2>() else { return None };
     pairs.iter().map(|[high, low]| Some((digit(*high)? << 4 | digit(*low)?) as u8)).collect()
-}
-
-/// Returns the hash that a path of one segment is, if it is one.
-fn single_hash(path: &str) -> Option<Hash> {
-    read_hash(path)
 }
 
 /// Returns the URL of a module's bytes in the blob store, at the gateway that was asked.

@@ -65,14 +65,10 @@ impl Page {
         Self { certification, answer }
     }
 
-    /// Returns the answer with the header that has the certificate.
-    pub(super) fn into_response(mut self, certificate: (String, String)) -> HttpResponse {
-        self.answer.certificate = Some(certificate);
-        self.answer.into_response()
-    }
-
-    /// Returns the answer of an update, which the subnet agrees on.
-    pub(super) fn into_uncertified_response(self) -> HttpResponse {
+    /// Returns the answer with the header that has the certificate; that of an update has none, since the subnet agrees on
+    /// it.
+    pub(super) fn into_response(mut self, certificate: Option<(String, String)>) -> HttpResponse {
+        self.answer.certificate = certificate;
         self.answer.into_response()
     }
 }
