@@ -1,6 +1,7 @@
 //! Checking certificates.
 
 use candid::Principal;
+use ciborium::Value;
 use ic_cbor::CertificateToCbor;
 use ic_certificate_verification::{CertificateVerificationError, VerifyCertificate};
 use ic_certification::{Certificate, LookupResult};
@@ -9,6 +10,9 @@ use crate::Hash;
 
 /// How old a certificate, or how far in the future, may be: what agents allow.
 pub const MAX_CERTIFICATE_AGE_NS: u64 = 300_000_000_000;
+
+/// The tag that says that what follows is CBOR: RFC 8949, section 3.4.6.
+const SELF_DESCRIBED: u64 = 55_799;
 
 /// Why a certificate does not say what a canister certifies.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,7 @@ pub fn certified_data(
     now_ns: u64,
     max_age_ns: u64,
 ) -> Result<Hash, CertificateError> {
+    check_form(certificate)?;
     let certificate = Certificate::from_cbor(certificate).map_err(|_| CertificateError::Malformed)?;
     certificate
         .verify(canister.as_slice(), root_key, &u128::from(now_ns), &u128::from(max_age_ns))
@@ -50,6 +55,141 @@ pub fn certified_data(
         LookupResult::Found(data) => Hash::try_from(data).map_err(|_| CertificateError::NoCertifiedData { canister }),
         LookupResult::Absent | LookupResult::Unknown | LookupResult::Error => {
             Err(CertificateError::NoCertifiedData { canister })
+        }
+    }
+}
+
+/// Checks that a certificate, and the one of its delegation, are made as certificates are.
+///
+/// The reader of `ic-cbor` believes any length and goes as deep as it is led: what it would panic at ends here.
+fn check_form(certificate: &[u8]) -> Result<(), CertificateError> {
+    let certificate = read(certificate)?;
+    let delegated = field(&certificate, "delegation").and_then(|delegation| field(delegation, "certificate"));
+    match delegated {
+        Some(Value::Bytes(delegated)) => read(delegated).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+/// Reads CBOR of nothing but what certificates are made of.
+fn read(bytes: &[u8]) -> Result<Value, CertificateError> {
+    let value = match ciborium::from_reader(bytes) {
+        Ok(Value::Tag(SELF_DESCRIBED, value)) => *value,
+        Ok(value) => value,
+        Err(_) => return Err(CertificateError::Malformed),
+    };
+    if is_plain(&value) { Ok(value) } else { Err(CertificateError::Malformed) }
+}
+
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Bytes(_) | Value::Text(_) => true,
+        Value::Integer(number) => u64::try_from(*number).is_ok(),
+        Value::Array(items) => items.iter().all(is_plain),
+        Value::Map(fields) => fields.iter().all(|(name, value)| name.is_text() && is_plain(value)),
+        _ => false,
+    }
+}
+
+fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = value.as_map()?;
+    // The reader takes the last one of a name.
+    fields.iter().rev().find(|(other, _)| other.as_text() == Some(name)).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TAG: [u8; 3] = [0xd9, 0xd9, 0xf7];
+    /// The number of fields of a map that has none of them: 2^63 - 1.
+    const ENDLESS: [u8; 9] = [0xbb, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+
+    fn check(certificate: &[u8]) -> Result<Hash, CertificateError> {
+        certified_data(certificate, Principal::management_canister(), &[], 0, MAX_CERTIFICATE_AGE_NS)
+    }
+
+    fn bytes(content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x59];
+        bytes.extend((content.len() as u16).to_be_bytes());
+        bytes.extend(content);
+        bytes
+    }
+
+    fn map(fields: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut map = vec![0xa0 | fields.len() as u8];
+        for (name, value) in fields {
+            map.push(0x60 | name.len() as u8);
+            map.extend(name.as_bytes());
+            map.extend(*value);
+        }
+        map
+    }
+
+    /// A certificate of time zero that nobody signed, with a delegation by the certificate given.
+    fn certificate(delegated: Option<&[u8]>) -> Vec<u8> {
+        let tree = [b"\x83\x01\x83\x02\x44time\x82\x03\x41\0\x82\x04\x58\x20".as_slice(), &[7; 32]].concat();
+        let mut fields = vec![("tree", tree), ("signature", bytes(&[1; 48]))];
+        if let Some(delegated) = delegated {
+            let delegation = map(&[("subnet_id", &bytes(&[2; 29])), ("certificate", &bytes(delegated))]);
+            fields.push(("delegation", delegation));
+        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        [TAG.as_slice(), &map(&fields)].concat()
+    }
+
+    #[test]
+    fn should_not_trust_what_nobody_signed() {
+        for certificate in [certificate(None), certificate(Some(&certificate(None)))] {
+            let checked = check(&certificate);
+            assert!(matches!(checked, Err(CertificateError::Untrusted(_))), "{checked:?}");
+        }
+    }
+
+    #[test]
+    fn should_refuse_what_is_not_made_as_certificates_are() {
+        let malformed = [
+            Vec::new(),
+            // More fields than there are bytes in the world.
+            ENDLESS.to_vec(),
+            [TAG.as_slice(), &ENDLESS].concat(),
+            // Deeper than a stack can go: lists, tags, and what is skipped.
+            vec![0x81; 1_000_000],
+            vec![0xc0; 1_000_000],
+            [vec![0x9a, 0, 0x0f, 0x42, 0x40], vec![0xf6; 1_000_000]].concat(),
+            // Numbers below zero, names that are none, and lists that have no length.
+            vec![0x38, 0xff],
+            vec![0xa1, 0x00, 0x00],
+            vec![0x9f, 0xff, 0x00],
+            b"no certificate".to_vec(),
+        ];
+        for certificate in &malformed {
+            let checked = check(certificate);
+            assert!(
+                matches!(checked, Err(CertificateError::Malformed)),
+                "{:?}: {checked:?}",
+                &certificate[..certificate.len().min(20)]
+            );
+        }
+        for delegated in malformed.iter().filter(|bytes| bytes.len() < 1_000) {
+            let checked = check(&certificate(Some(delegated)));
+            assert!(checked.is_err(), "{delegated:?}: {checked:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn should_not_trust_what_was_changed(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        ) {
+            let mut changed = certificate(Some(&certificate(None)));
+            for (index, byte) in changes {
+                let index = index.index(changed.len());
+                changed[index] = byte;
+            }
+            prop_assert!(check(&changed).is_err());
         }
     }
 }

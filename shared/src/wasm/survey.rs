@@ -77,7 +77,7 @@ pub(super) struct Survey<'a> {
     /// Modules and components that are open where the pass is, the innermost one last.
     open: Vec<Encoding>,
     /// Sizes of the types of components.
-    sizes: TypeSizes,
+    sizes: TypeSizes<'a>,
     imports: Vec<Import<'a>>,
     exports: Vec<Export<'a>>,
     custom_sections: Vec<CustomSectionReader<'a>>,
@@ -139,7 +139,7 @@ impl<'a> Survey<'a> {
     fn validate_items(
         &mut self,
         wasm: &[u8],
-        payload: &Payload<'_>,
+        payload: &Payload<'a>,
         validator: &mut Validator,
         features: WasmFeatures,
         budget: Budget<'_>,
@@ -177,7 +177,12 @@ impl<'a> Survey<'a> {
             Payload::ComponentInstanceSection(section) => {
                 one_by_one!(section, component_instance_section, |instance| sizes.instance(instance))
             }
-            Payload::ComponentCanonicalSection(section) => one_by_one!(section, component_canonical_section, |_| 0),
+            Payload::ComponentCanonicalSection(section) => {
+                one_by_one!(section, component_canonical_section, |function| {
+                    sizes.canonical(function);
+                    0
+                })
+            }
             Payload::ComponentTypeSection(section) => {
                 one_by_one!(section, component_type_section, |of| sizes.define(of))
             }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::blob_store::Countable;
 
-mod components;
+pub(super) mod components;
 mod obstacles;
 
 /// A module that the Internet Computer would install.

@@ -1,0 +1,200 @@
+use proptest::prelude::*;
+use wasmparser::{
+    Parser, Payload, Validator, WasmFeatures,
+    component_types::{
+        ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentInstanceTypeId, ComponentTypeId,
+        ComponentValType,
+    },
+    types::TypesRef,
+};
+
+use super::*;
+use crate::wasm::tests::components::{COMPONENT, program};
+
+/// Returns the size of a type that the validation put together.
+fn size(types: TypesRef<'_>, id: ComponentAnyTypeId) -> u64 {
+    let value = |of: &ComponentValType| match of {
+        ComponentValType::Primitive(_) => 1,
+        ComponentValType::Type(id) => size(types, ComponentAnyTypeId::Defined(*id)),
+    };
+    let item = |of: &ComponentEntityType| match of {
+        ComponentEntityType::Module(_) => 1,
+        ComponentEntityType::Func(id) => size(types, ComponentAnyTypeId::Func(*id)),
+        ComponentEntityType::Value(of) => value(of),
+        ComponentEntityType::Type { referenced, .. } => size(types, *referenced),
+        ComponentEntityType::Instance(id) => size(types, ComponentAnyTypeId::Instance(*id)),
+        ComponentEntityType::Component(id) => size(types, ComponentAnyTypeId::Component(*id)),
+    };
+    let within: u64 = match id {
+        ComponentAnyTypeId::Resource(_) => 0,
+        ComponentAnyTypeId::Defined(id) => match &types[id] {
+            ComponentDefinedType::Primitive(_)
+            | ComponentDefinedType::Flags(_)
+            | ComponentDefinedType::Enum(_)
+            | ComponentDefinedType::Own(_)
+            | ComponentDefinedType::Borrow(_) => 0,
+            ComponentDefinedType::Record(record) => record.fields.values().map(value).sum(),
+            ComponentDefinedType::Variant(variant) => {
+                variant.cases.values().filter_map(|case| case.ty.as_ref()).map(value).sum()
+            }
+            ComponentDefinedType::Tuple(tuple) => tuple.types.iter().map(value).sum(),
+            ComponentDefinedType::List { element, .. } | ComponentDefinedType::FixedLengthList { element, .. } => {
+                value(element)
+            }
+            ComponentDefinedType::Map { key, value: of, .. } => value(key) + value(of),
+            ComponentDefinedType::Option { ty, .. } => value(ty),
+            ComponentDefinedType::Result { ok, err, .. } => ok.iter().chain(err).map(value).sum(),
+            ComponentDefinedType::Future { ty, .. } | ComponentDefinedType::Stream { ty, .. } => {
+                ty.iter().map(value).sum()
+            }
+        },
+        ComponentAnyTypeId::Func(id) => {
+            let function = &types[id];
+            function.params.iter().map(|(_, of)| of).chain(&function.result).map(value).sum()
+        }
+        ComponentAnyTypeId::Instance(id) => types[id].exports.values().map(|export| item(&export.ty)).sum(),
+        ComponentAnyTypeId::Component(id) => {
+            types[id].imports.values().chain(types[id].exports.values()).map(|named| item(&named.ty)).sum()
+        }
+    };
+    1 + within
+}
+
+/// Sizes of the types, functions, instances and components that the innermost component can name.
+type Named = [Vec<u64>; 4];
+
+fn named_by_the_validation(types: TypesRef<'_>) -> Named {
+    let instance = |id: ComponentInstanceTypeId| size(types, ComponentAnyTypeId::Instance(id));
+    let component = |id: ComponentTypeId| size(types, ComponentAnyTypeId::Component(id));
+    [
+        (0..types.component_type_count()).map(|index| size(types, types.component_any_type_at(index))).collect(),
+        (0..types.component_function_count())
+            .map(|index| size(types, ComponentAnyTypeId::Func(types.component_function_at(index))))
+            .collect(),
+        (0..types.component_instance_count()).map(|index| instance(types.component_instance_at(index))).collect(),
+        (0..types.component_count()).map(|index| component(types.component_at(index))).collect(),
+    ]
+}
+
+fn named_here(sizes: &TypeSizes<'_>) -> Named {
+    let scope = sizes.scopes.last().unwrap();
+    [&scope.types, &scope.functions, &scope.instances, &scope.components]
+        .map(|space| space.iter().map(|extent| u64::from(extent.size)).collect())
+}
+
+/// Goes through a component as far as it is valid, and compares after each section. Returns how many were compared.
+fn compare(wasm: &[u8]) -> usize {
+    let mut validator = Validator::new_with_features(WasmFeatures::default());
+    let mut sizes = TypeSizes::default();
+    let mut encodings = Vec::new();
+    let mut compared = 0;
+    for payload in Parser::new(0).parse_all(wasm) {
+        let Ok(payload) = payload else { break };
+        macro_rules! take_in {
+            ($section:expr, $method:ident) => {
+                for item in $section.clone() {
+                    let Ok(item) = item else { return compared };
+                    let _ = sizes.$method(&item);
+                }
+            };
+        }
+        match &payload {
+            Payload::ComponentInstanceSection(section) => take_in!(section, instance),
+            Payload::ComponentCanonicalSection(section) => take_in!(section, canonical),
+            Payload::ComponentTypeSection(section) => take_in!(section, define),
+            Payload::ComponentAliasSection(section) => take_in!(section, alias),
+            Payload::ComponentImportSection(section) => take_in!(section, import),
+            Payload::ComponentExportSection(section) => take_in!(section, export),
+            _ => {}
+        }
+        if validator.payload(&payload).is_err() {
+            break;
+        }
+        match &payload {
+            Payload::Version { encoding, .. } => {
+                encodings.push(*encoding);
+                if *encoding == wasmparser::Encoding::Component {
+                    sizes.open();
+                }
+            }
+            Payload::End(_) => {
+                if encodings.pop() == Some(wasmparser::Encoding::Component) {
+                    sizes.close();
+                }
+            }
+            _ => {}
+        }
+        if encodings.last() == Some(&wasmparser::Encoding::Component)
+            && let Some(types) = validator.types(0)
+        {
+            assert_eq!(named_here(&sizes), named_by_the_validation(types), "after {payload:?}");
+            compared += 1;
+        }
+    }
+    compared
+}
+
+#[test]
+fn should_follow_sizes_as_the_validation_does() {
+    for text in [COMPONENT.to_string(), program()] {
+        let compared = compare(&wat::parse_str(text).unwrap());
+        assert!(compared > 30, "{compared} sections were compared");
+    }
+}
+
+#[test]
+fn should_follow_sizes_of_what_is_instantiated_exported_and_aliased() {
+    let compared = compare(
+        &wat::parse_str(
+            r#"(component
+            (type $record (record (field "a" u8) (field "b" (list string))))
+            (import "record" (type $named (eq $record)))
+            (component $inner
+                (import "i" (instance $i
+                    (export "r" (type $r (sub resource)))
+                    (export "f" (func (param "p" (borrow $r)) (result (own $r))))))
+                (import "c" (component (import "x" (func)) (export "y" (instance (export "z" (func))))))
+                (alias export $i "f" (func $f))
+                (export "g" (func $f))
+                (export "j" (instance $i)))
+            (import "host" (instance $host
+                (export "r" (type $r (sub resource)))
+                (export "f" (func (param "p" (borrow $r)) (result (own $r))))
+                (export "more" (func (param "p" $named)))
+                (export "within" (instance (export "deep" (type (sub resource))) (export "h" (func))))))
+            (component $given
+                (import "x" (func $x))
+                (instance $y (export "z" (func $x)) (export "other" (func $x)))
+                (export "y" (instance $y)))
+            (alias outer 0 $inner (component $again))
+            (instance $made (instantiate $again (with "i" (instance $host)) (with "c" (component $given))))
+            (alias export $made "g" (func $g))
+            (alias export $made "j" (instance $j))
+            (alias export $j "f" (func $jf))
+            (alias export $host "within" (instance $within))
+            (alias export $within "deep" (type $deep))
+            (instance $bag
+                (export "made" (instance $made)) (export "given" (component $given)) (export "t" (type $named)))
+            (alias export $bag "given" (component $given-again))
+            (type $narrow (instance (export "h" (func))))
+            (export "narrow" (instance $within) (instance (type $narrow)))
+            (export "bag" (instance $bag)))"#,
+        )
+        .unwrap(),
+    );
+    assert!(compared > 10, "{compared} sections were compared");
+}
+
+proptest! {
+    #[test]
+    fn should_follow_sizes_as_far_as_a_component_is_valid(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = wat::parse_str(COMPONENT).unwrap();
+        for (index, byte) in changes {
+            let position = 8 + index.index(bytes.len() - 8);
+            bytes[position] = byte;
+        }
+        compare(&bytes);
+    }
+}
