@@ -46,6 +46,8 @@ pub(crate) fn environment(
         balance: canister.balance,
         prepaid: 0,
         holdings,
+        reserved_cycles_limit: canister.settings.reserved_cycles_limit,
+        subnet_memory: subnet.memory_taken(),
         cost_model: subnet.cost_model,
         subnet_id: subnet.id,
         root_key: Arc::clone(&context.root_key),
