@@ -272,7 +272,8 @@ cases! {
         // 6.25 MiB, of which each GiB is paid for as much of 300,000,000 s as the subnet is past 750 GiB of 2 TiB.
         let rate = 317_500 * 300_000_000 * 250 / (2_048 - 750);
         let expected = rate * (100 * u128::from(PAGE)) / (1 << 30);
-        assert!(reserved.abs_diff(expected) <= expected / 100, "{reserved} instead of {expected}");
+        // The heap may grow by a page or two as well.
+        assert!((expected * 99 / 100..expected * 105 / 100).contains(&reserved), "{reserved} instead of {expected}");
     }
 
     should_pay_storage_from_reserved_cycles: "reserved cycles pay storage first" => {
