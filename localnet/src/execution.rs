@@ -167,7 +167,8 @@ pub(crate) struct Environment {
     pub holdings: Holdings,
     /// Most cycles that the canister may set aside for storage.
     pub reserved_cycles_limit: Cycles,
-    /// Bytes of memory that the canisters of the subnet take before the message.
+    /// Bytes of memory that the canisters of the subnet take before the message. Not asked for where nothing is taken:
+    /// in queries, in inspection and while code is installed.
     pub subnet_memory: u64,
     /// Prices of the subnet.
     pub cost_model: CostModel,

@@ -232,3 +232,19 @@ fn should_move_no_more_cycles_than_there_are() {
     canister.reserve(10);
     assert_eq!((canister.balance, canister.reserved_balance), (0, 10));
 }
+
+#[test]
+fn should_ask_each_message_of_a_round_for_what_those_before_left() {
+    let mut network = network(1);
+    fill(&mut network);
+    let growers = [grower(&mut network), grower(&mut network)];
+    let expected = reservation(&network, 4 * GROWTH);
+    assert!(expected > 2 * reservation(&network, 2 * GROWTH));
+    for id in [growers[0], growers[1], growers[0], growers[1]] {
+        network.submit_ingress(call(id, "grow", vec![])).unwrap();
+    }
+    network.tick();
+    let all: Cycles = growers.map(|id| reserved(&mut network, id)).iter().sum();
+    assert_eq!((state(&mut network, growers[0]), state(&mut network, growers[1])), (2, 2));
+    assert_eq!(all, expected);
+}
