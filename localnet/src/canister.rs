@@ -18,7 +18,7 @@ pub(crate) use inputs::Inputs;
 pub(crate) use paused::{Finished, LongInstallation, NextMethod, Paused, Priority};
 
 use crate::{
-    cycles::{DEFAULT_FREEZING_THRESHOLD_SECS, DEFAULT_RESERVED_CYCLES_LIMIT, Holdings},
+    cycles::{DEFAULT_FREEZING_THRESHOLD_SECS, DEFAULT_RESERVED_CYCLES_LIMIT, Holdings, Purse},
     execution::{Closure, CompiledModule, GlobalValue, Memories, Sandbox, StableMemory},
     limits::{CHUNK_BYTES, DEFAULT_WASM_MEMORY_LIMIT, MAX_HISTORY, MAX_INTER_CANISTER_PAYLOAD},
     message::{CallContextId, CallOrigin, CallbackId, Cycles, Request, Response},
@@ -491,6 +491,19 @@ impl Canister {
             freezing_threshold: self.settings.freezing_threshold,
             reserved_balance: self.reserved_balance,
         }
+    }
+
+    /// Returns what there is for cycles to be set aside.
+    pub(crate) fn purse(&self) -> Purse {
+        Purse { balance: self.balance, reserved: self.reserved_balance, limit: self.settings.reserved_cycles_limit }
+    }
+
+    /// Moves cycles from the main to the reserved balance. The amount was tested against the balance, which may have
+    /// changed since then.
+    pub(crate) fn reserve(&mut self, amount: Cycles) {
+        let amount = amount.min(self.balance);
+        self.balance -= amount;
+        self.reserved_balance = self.reserved_balance.saturating_add(amount);
     }
 
     /// Appends what the code printed to the log, and forgets the oldest records past the limit of the settings.

@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod growth;
+
+pub(crate) use growth::{Growth, Purse, Unreservable};
+
 use crate::message::Cycles;
 
 /// Number of nodes the fee table is given for.

@@ -165,6 +165,11 @@ pub(crate) struct Environment {
     pub prepaid: Cycles,
     /// What bears on the freezing threshold; `memory_usage` counts everything *but* heap and stable memory.
     pub holdings: Holdings,
+    /// Most cycles that the canister may set aside for storage.
+    pub reserved_cycles_limit: Cycles,
+    /// Bytes of memory that the canisters of the subnet take before the message. Not asked for where nothing is taken:
+    /// in queries, in inspection and while code is installed.
+    pub subnet_memory: u64,
     /// Prices of the subnet.
     pub cost_model: CostModel,
     /// The subnet.
@@ -235,6 +240,10 @@ pub(crate) struct Effects {
     pub cycles_burned: Cycles,
     /// Cycles made with `mint_cycles128`.
     pub cycles_minted: Cycles,
+    /// Cycles that went from the main to the reserved balance for memory that grew. Messages that were saved by earlier
+    /// versions set none aside.
+    #[serde(default)]
+    pub cycles_reserved: Cycles,
     /// New certified data.
     pub certified_data: Option<Vec<u8>>,
     /// New deadline of the global timer in ns; 0 turns it off.

@@ -97,6 +97,13 @@ pub(crate) struct Subnet {
     pub transactions: u64,
 }
 
+impl Subnet {
+    /// Returns the bytes of memory that its canisters use or, where that is more, have allocated.
+    pub(crate) fn memory_taken(&self) -> u64 {
+        self.canisters.values().map(Canister::memory_taken).fold(0, u64::saturating_add)
+    }
+}
+
 /// An ingress message that passed the filter and waits for the next round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PendingIngress {

@@ -19,6 +19,8 @@ const CHUNK: usize = 1 << 20;
 const SECONDS_PER_DAY: u128 = 86_400;
 /// What the blob store has to begin with.
 const CYCLES: u128 = 1_000_000_000_000_000;
+/// Memory of a subnet that is more than the 750 GiB past which cycles are set aside for memory.
+const CROWDED_BYTES: u64 = 1_000 << 30;
 /// Cycles that let a message begin, but not send a message.
 const ONE_MESSAGE: u128 = 60_000_000_000;
 /// Cycles that let a message begin and send several, but do not carry much more storage.
@@ -57,6 +59,26 @@ impl Store {
         let status = self.network.canister_status(self.id, Some(self.admin)).unwrap();
         let frozen = number(&status.cycles) - cycles;
         self.set_threshold(frozen * SECONDS_PER_DAY / number(&status.idle_cycles_burned_per_day));
+    }
+
+    fn set_reserved_cycles_limit(&self, limit: u128) {
+        self.set(CanisterSettings { reserved_cycles_limit: Some(limit.into()), ..CanisterSettings::default() });
+    }
+
+    /// Returns the cycles that the blob store has set aside for its memory.
+    fn reserved_cycles(&self) -> u128 {
+        number(&self.network.canister_status(self.id, Some(self.admin)).unwrap().reserved_cycles)
+    }
+
+    /// Lets another canister allocate so much of the subnet's memory that cycles must be set aside for any more.
+    fn crowd_subnet(&self) {
+        let other = create_with_cycles(&self.network, self.admin, 1_000 * CYCLES);
+        let settings = CanisterSettings {
+            memory_allocation: Some(CROWDED_BYTES.into()),
+            reserved_cycles_limit: Some((100 * CYCLES).into()),
+            ..CanisterSettings::default()
+        };
+        self.network.update_canister_settings(other, Some(self.admin), settings).unwrap();
     }
 
     fn put(&self, module: &[u8], index: usize) -> Result<(), PutChunkError> {
@@ -162,4 +184,38 @@ fn should_go_on_with_an_upload_that_found_no_room_on_the_way() {
     store.network.add_cycles(store.id, CYCLES);
     store.finish(second);
     assert_eq!(store.stats().modules, 2);
+}
+
+#[test]
+fn should_tell_that_the_subnet_is_crowded_and_cycles_may_not_be_set_aside() {
+    let store = Store::install();
+    let modules = [seeded_data_module(1, 9 * CHUNK), seeded_data_module(2, 9 * CHUNK)];
+    for module in &modules {
+        assert!(matches!(store.begin(module), Ok(UploadStatus::Open(_))));
+    }
+    let [first, second] = &modules;
+    store.finish(first);
+    for index in 0..6 {
+        store.put(second, index).unwrap();
+    }
+    store.crowd_subnet();
+    store.set_reserved_cycles_limit(0);
+    let (before, open) = (store.stats(), store.open(second).unwrap());
+    for _ in 0..2 {
+        match store.put(second, 6) {
+            Err(PutChunkError::StorageFull(full)) => check_full(&full, &before, &["reserved cycles limit", "memory"]),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!((store.stats(), store.open(second)), (before.clone(), Some(open.clone())));
+    }
+    assert_eq!(store.reserved_cycles(), 0);
+    // What is there can be read, and put again.
+    store.put(second, 0).unwrap();
+    assert!(store.client().get_chunk(Hash::of(&first[..CHUNK])).unwrap().is_some());
+    store.set_reserved_cycles_limit(CYCLES);
+    store.finish(second);
+    assert_eq!(store.stats().modules, 2);
+    assert!(store.reserved_cycles() > 0);
+    let chunk = &second[6 * CHUNK..7 * CHUNK];
+    assert_eq!(store.client().get_chunk(Hash::of(chunk)).unwrap().unwrap().as_slice(), chunk);
 }

@@ -33,6 +33,8 @@ pub(super) fn environment() -> Environment {
         balance: 100_000_000_000_000,
         prepaid: 0,
         holdings: Holdings { freezing_threshold: 2_592_000, ..Holdings::default() },
+        reserved_cycles_limit: 5_000_000_000_000,
+        subnet_memory: 0,
         cost_model: CostModel { subnet_size: 13, free: false },
         subnet_id: Principal::from_slice(&[9; 29]),
         root_key: Arc::new(vec![1, 2, 3]),

@@ -4,7 +4,7 @@ use candid::{Nat, Principal};
 use ic_management_canister_types as wire;
 
 use super::{
-    memory::{Bill, SubnetUse, reserve},
+    memory::{Bill, SubnetUse},
     refusal::Refusal,
     settings::SettingsChange,
 };
@@ -82,7 +82,7 @@ fn make(
     let change = SettingsChange::parse(settings)?;
     let mut canister = Canister::new(id, Settings::new(vec![caller]), balance, now);
     let reservation = change.check(&canister, &SubnetUse::of(subnet))?;
-    reserve(&mut canister, reservation);
+    canister.reserve(reservation);
     let hash = change.environment_variables_hash();
     change.apply(&mut canister.settings);
     let details = ChangeDetails::Creation(canister.settings.controllers.clone(), hash);

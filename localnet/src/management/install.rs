@@ -10,7 +10,7 @@ use super::{
     arguments::InstallCodeArgs,
     authorization::{canister, canister_mut, controlled},
     chunks::assemble,
-    memory::{Bill, SubnetUse, reserve},
+    memory::{Bill, SubnetUse},
     refusal::Refusal,
 };
 use crate::{
@@ -160,7 +160,7 @@ fn install(
         let memory_after =
             canister.memory_usage() + sandbox.module().memory_bytes() + sandbox.heap_bytes() + sandbox.stable().bytes();
         let reservation = subnet_use.check_growth(canister, memory_before, memory_after)?;
-        reserve(canister, reservation);
+        canister.reserve(reservation);
         Ok(sandbox)
     });
     let outcome = match outcome {

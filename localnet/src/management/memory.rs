@@ -3,7 +3,7 @@
 use super::refusal::Refusal;
 use crate::{
     canister::Canister,
-    cycles::{CostModel, SUBNET_MEMORY_CAPACITY_BYTES},
+    cycles::{CostModel, Growth, Unreservable},
     error::UserResult,
     limits::HEAP_DELTA_RATE_LIMIT,
     message::Cycles,
@@ -55,17 +55,22 @@ impl SubnetUse {
     /// Adds up what the canisters take.
     pub(super) fn of(subnet: &Subnet) -> Self {
         Self {
-            memory: subnet.canisters.values().map(Canister::memory_taken).fold(0, u64::saturating_add),
+            memory: subnet.memory_taken(),
             compute: subnet.canisters.values().map(|canister| canister.settings.compute_allocation).sum(),
             cost_model: subnet.cost_model,
         }
     }
 
+    /// Describes that a canister takes `taken` bytes more.
+    pub(super) fn growth(&self, taken: u64) -> Growth {
+        Growth { subnet_memory: self.memory, taken }
+    }
+
     /// Tests that `added` bytes are left.
     pub(super) fn check_capacity(&self, added: u64) -> Result<(), Refusal> {
-        let available = SUBNET_MEMORY_CAPACITY_BYTES.saturating_sub(self.memory);
-        if added > available {
-            return Err(Refusal::MemoryOversubscribed { requested: added, available });
+        let growth = self.growth(added);
+        if !growth.is_available() {
+            return Err(Refusal::MemoryOversubscribed { requested: added, available: growth.available() });
         }
         Ok(())
     }
@@ -78,18 +83,15 @@ impl SubnetUse {
             return Ok(0);
         }
         let bytes = new - old;
-        let allocation = canister.settings.memory_allocation;
-        let taken = new.max(allocation) - old.max(allocation);
-        self.check_capacity(taken)?;
-        let reservation = self.cost_model.storage_reservation(self.memory, taken);
-        let reserved = canister.reserved_balance.saturating_add(reservation);
-        let limit = canister.settings.reserved_cycles_limit;
-        if reservation > 0 && reserved > limit {
-            return Err(Refusal::MemoryGrowOverReserve { bytes, limit, excess: reserved - limit });
-        }
+        let growth = Growth::of_use(old, new, canister.settings.memory_allocation, self.memory);
+        self.check_capacity(growth.taken)?;
+        let reservation = growth.reservation(&self.cost_model, &canister.purse()).map_err(|reason| match reason {
+            Unreservable::OverLimit { limit, excess } => Refusal::MemoryGrowOverReserve { bytes, limit, excess },
+            Unreservable::Unpayable { missing } => Refusal::MemoryGrowUnpayable { bytes, missing },
+        })?;
         let mut holdings = canister.holdings();
         holdings.memory_usage = new;
-        holdings.reserved_balance = reserved;
+        holdings.reserved_balance = holdings.reserved_balance.saturating_add(reservation);
         let required = self.cost_model.freezing_threshold(&holdings).saturating_add(reservation);
         if canister.balance < required {
             return Err(Refusal::MemoryGrowUnpayable { bytes, missing: required - canister.balance });
@@ -101,16 +103,9 @@ impl SubnetUse {
     pub(super) fn grow(&self, canister: &mut Canister, added: u64) -> Result<(), Refusal> {
         let old = canister.memory_usage();
         let reservation = self.check_growth(canister, old, old.saturating_add(added))?;
-        reserve(canister, reservation);
+        canister.reserve(reservation);
         Ok(())
     }
-}
-
-/// Moves cycles from the main to the reserved balance. The amount was tested against the balance.
-pub(super) fn reserve(canister: &mut Canister, amount: Cycles) {
-    let amount = amount.min(canister.balance);
-    canister.balance -= amount;
-    canister.reserved_balance += amount;
 }
 
 /// Tests that the canister has not changed more memory than it may within a round.

@@ -6,13 +6,10 @@ use candid::{Nat, Principal};
 use ic_management_canister_types as wire;
 use sha2::{Digest, Sha256};
 
-use super::{
-    authorization::controlled,
-    memory::{SubnetUse, reserve},
-    refusal::Refusal,
-};
+use super::{authorization::controlled, memory::SubnetUse, refusal::Refusal};
 use crate::{
     canister::{Canister, Change, ChangeDetails, ChangeOrigin, Settings, Viewers},
+    cycles::{Purse, Unreservable},
     limits::{
         MAX_ENVIRONMENT_VARIABLE, MAX_ENVIRONMENT_VARIABLES, MAX_LOG_MEMORY_LIMIT, MAX_WASM_MEMORY_SETTING,
         MIN_LOG_MEMORY_LIMIT, SUBNET_COMPUTE_CAPACITY,
@@ -126,16 +123,14 @@ impl SettingsChange {
         if limit < canister.reserved_balance {
             return Err(Refusal::ReservedCyclesLimitTooLow { limit, reserved: canister.reserved_balance });
         }
-        let reservation = subnet_use.cost_model.storage_reservation(subnet_use.memory, taken);
-        let reserved = canister.reserved_balance.saturating_add(reservation);
-        if reserved > limit {
-            return Err(Refusal::MemoryAllocationOverReserve { allocation, limit, excess: reserved - limit });
-        }
         // The freezing threshold does not bear on what is only moved to the other balance.
-        if reservation > canister.balance {
-            return Err(Refusal::MemoryAllocationUnpayable { allocation, missing: reservation - canister.balance });
-        }
-        Ok(reservation)
+        let purse = Purse { limit, ..canister.purse() };
+        subnet_use.growth(taken).reservation(&subnet_use.cost_model, &purse).map_err(|reason| match reason {
+            Unreservable::OverLimit { limit, excess } => {
+                Refusal::MemoryAllocationOverReserve { allocation, limit, excess }
+            }
+            Unreservable::Unpayable { missing } => Refusal::MemoryAllocationUnpayable { allocation, missing },
+        })
     }
 
     /// Replaces the settings that are asked for.
@@ -178,7 +173,7 @@ pub(super) fn update(
     let canister = controlled(subnet, &args.canister_id, caller)?;
     let change = SettingsChange::parse(args.settings)?;
     let reservation = change.check(canister, &subnet_use)?;
-    reserve(canister, reservation);
+    canister.reserve(reservation);
     canister.version += 1;
     // Of other settings the history says nothing, not even of environment variables.
     let details = change.controllers.clone().map(ChangeDetails::ControllersChange);

@@ -9,7 +9,7 @@ pub(super) mod upload;
 use super::{
     authorization::{canister, canister_mut, check_controller, check_snapshot_reader, controlled},
     lifecycle::{Released, released, uninstall},
-    memory::{Bill, SubnetUse, check_heap_delta, reserve},
+    memory::{Bill, SubnetUse, check_heap_delta},
     refusal::Refusal,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub(super) fn take(
     charge_snapshot(canister, &subnet_use, instructions::SNAPSHOT_BASE + size, bill)?;
     let old = canister.memory_usage();
     let reservation = subnet_use.check_growth(canister, old, old + size - replaced_size)?;
-    reserve(canister, reservation);
+    canister.reserve(reservation);
     canister.heap_delta_debt += size;
     if let Some(id) = &args.replace_snapshot {
         canister.snapshots.remove(id);
@@ -103,7 +103,7 @@ pub(super) fn load(
     let own_code = canister.sandbox.as_ref().map_or(0, code_bytes) + (canister.chunks.len() * CHUNK_BYTES) as u64;
     let new_code = code_bytes(&sandbox) + (snapshot.chunks.len() * CHUNK_BYTES) as u64;
     let reservation = subnet_use.check_growth(canister, old, old - own_code + new_code)?;
-    reserve(canister, reservation);
+    canister.reserve(reservation);
 
     canister.sandbox = Some(sandbox);
     canister.chunks = snapshot.chunks;

@@ -125,6 +125,7 @@ impl Round<'_> {
             cycles_accepted,
             cycles_burned,
             cycles_minted,
+            cycles_reserved,
             certified_data,
             global_timer,
         } = effects;
@@ -141,6 +142,7 @@ impl Round<'_> {
             .saturating_add(cycles_minted)
             .saturating_sub(cycles_burned)
             .saturating_sub(spent);
+        canister.reserve(cycles_reserved);
         if let Some(data) = certified_data {
             canister.certified_data = data;
         }

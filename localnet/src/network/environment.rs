@@ -17,10 +17,11 @@ use crate::{
     message::Cycles,
 };
 
-/// Builds the environment of a message that answers no call: nothing to accept, no deadline, nothing prepaid.
+/// Builds the environment of a message that answers no call: nothing to accept, no deadline, nothing prepaid; and of one
+/// that takes no memory of the subnet, as in queries and installations.
 ///
 /// The balance shown is the canister's balance now, that is after [`prepay`]. Whoever executes a call fills in the
-/// fields of the call afterwards.
+/// fields of the call afterwards, and a round what its messages may take.
 pub(crate) fn environment(
     subnet: &Subnet,
     canister: &Canister,
@@ -46,6 +47,8 @@ pub(crate) fn environment(
         balance: canister.balance,
         prepaid: 0,
         holdings,
+        reserved_cycles_limit: canister.settings.reserved_cycles_limit,
+        subnet_memory: 0,
         cost_model: subnet.cost_model,
         subnet_id: subnet.id,
         root_key: Arc::clone(&context.root_key),

@@ -174,7 +174,8 @@ impl Round<'_> {
 
     fn environment(&self, id: Principal, caller: Principal, argument: Vec<u8>, limit: u64) -> Option<Environment> {
         let canister = self.subnet.canisters.get(&id)?;
-        Some(environment(self.subnet, canister, self.context, caller, argument, limit))
+        let environment = environment(self.subnet, canister, self.context, caller, argument, limit);
+        Some(Environment { subnet_memory: self.subnet_memory, ..environment })
     }
 
     fn open_context(&mut self, id: Principal, origin: CallOrigin, cycles: Cycles) -> CallContextId {

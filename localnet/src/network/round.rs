@@ -72,6 +72,9 @@ pub(super) struct Round<'a> {
     pub(super) step: Step,
     /// Heartbeats and timers that are due in this round.
     pub(super) tasks: BTreeMap<Principal, VecDeque<Entry>>,
+    /// Bytes of memory that the canisters take, while their messages are executed. Adding it up for each message would
+    /// take longer than small messages do.
+    pub(super) subnet_memory: u64,
     /// Instructions left for canisters on each core, and for management calls. Executions begin as long as there are
     /// any, so that these may fall below zero.
     left: i64,
@@ -93,6 +96,7 @@ pub(super) fn run(subnet: &mut Subnet, context: &management::Context, routes: &R
         outbox: Vec::new(),
         step: Step::NOTHING,
         tasks: BTreeMap::new(),
+        subnet_memory: 0,
     };
     round.expire_calls();
     round.take_in_parcels();
@@ -191,6 +195,7 @@ impl Round<'_> {
             if cores.iter().all(Vec::is_empty) {
                 break;
             }
+            self.subnet_memory = self.subnet.memory_taken();
             let budget = self.left;
             let mut least = budget;
             for core in cores {
@@ -225,7 +230,10 @@ impl Round<'_> {
             let was_paused = self.is_paused(id);
             let (mut used, mut finished) = (0, false);
             while self.left > 0 && matches!(self.next_of(id), Next::Begin | Next::Continue) {
+                let memory_before = self.memory_taken(id);
                 let step = self.execute_next(id);
+                self.subnet_memory =
+                    self.subnet_memory.saturating_add(self.memory_taken(id)).saturating_sub(memory_before);
                 used += step.instructions;
                 finished |= step.finished && step.instructions > 0;
                 heap_delta += step.heap_delta;
@@ -242,6 +250,10 @@ impl Round<'_> {
             }
         }
         heap_delta
+    }
+
+    fn memory_taken(&self, id: Principal) -> u64 {
+        self.subnet.canisters.get(&id).map_or(0, Canister::memory_taken)
     }
 
     fn is_paused(&self, id: Principal) -> bool {

@@ -9,6 +9,7 @@ mod layout;
 mod management;
 mod queries;
 mod requests;
+mod reservation;
 mod rounds;
 mod saved;
 mod upkeep;

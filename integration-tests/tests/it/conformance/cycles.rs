@@ -242,6 +242,40 @@ cases! {
         assert_eq!(code(refused), ErrorCode::ReservedCyclesLimitIsTooLow);
     }
 
+    should_reserve_cycles_for_growth_on_a_full_subnet: "memory that grows in a message binds cycles up to the limit" => {
+        with_canister!(network, canister);
+        let other = create_with(&network, 10_000_000 * T);
+        let settings = CanisterSettings {
+            memory_allocation: Some(Nat::from(1_000_u64 << 30)),
+            reserved_cycles_limit: Some(Nat::from(1_000_000 * T)),
+            ..Default::default()
+        };
+        set(&network, OWNER, other, settings).unwrap();
+        let limit = |limit: u128| {
+            let settings = CanisterSettings { reserved_cycles_limit: Some(Nat::from(limit)), ..Default::default() };
+            set(&network, OWNER, canister.id, settings).unwrap();
+        };
+        let grow = || canister.update(program().run_int(u::grow_stable(100)).reply());
+        limit(0);
+        assert_eq!(code(grow()), ErrorCode::ReservedCyclesLimitExceededInMemoryGrow);
+        // Nothing of a query stays, so it binds nothing.
+        canister.replicated_query(program().run_int(u::grow_stable(100)).reply()).unwrap();
+        assert_eq!(small(&status(&network, canister.id).reserved_cycles), 0);
+        limit(5 * T);
+        let trapping = program().run_int(u::grow_stable(100)).trap("undone");
+        assert_eq!(code(canister.update(trapping)), ErrorCode::CanisterCalledTrap);
+        let before = network.cycle_balance(canister.id);
+        let sizes = program().append(u::stable_size()).run_int(u::grow_stable(100)).append(u::stable_size()).reply();
+        assert_eq!(ints(&canister.update(sizes).unwrap()), [0, 100]);
+        let reserved = small(&status(&network, canister.id).reserved_cycles);
+        expect_about(before - network.cycle_balance(canister.id), EXECUTION_FEE + reserved, 10_000_000);
+        // 6.25 MiB, of which each GiB is paid for as much of 300,000,000 s as the subnet is past 750 GiB of 2 TiB.
+        let rate = 317_500 * 300_000_000 * 250 / (2_048 - 750);
+        let expected = rate * (100 * u128::from(PAGE)) / (1 << 30);
+        // The heap may grow by a page or two as well.
+        assert!((expected * 99 / 100..expected * 105 / 100).contains(&reserved), "{reserved} instead of {expected}");
+    }
+
     should_pay_storage_from_reserved_cycles: "reserved cycles pay storage first" => {
         let network = start();
         let id = create_with(&network, 10_000_000 * T);

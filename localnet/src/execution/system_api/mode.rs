@@ -104,6 +104,18 @@ impl Mode {
         matches!(self, Self::Start | Self::Init | Self::PreUpgrade)
     }
 
+    /// Returns true where memory may only grow as far as the balance carries it beyond the freezing threshold.
+    ///
+    /// Nothing of a query stays, the installation of code is accounted for as a whole, and callbacks have to run.
+    pub(super) fn obeys_freezing_threshold(self) -> bool {
+        matches!(self, Self::Update | Self::SystemTask)
+    }
+
+    /// Returns true where memory that grows is taken from the subnet, and cycles are set aside for it.
+    pub(super) fn takes_memory(self) -> bool {
+        self.obeys_freezing_threshold() || matches!(self, Self::ReplyCallback | Self::RejectCallback | Self::Cleanup)
+    }
+
     /// Returns true where the heap limit of the settings is enforced.
     pub(in crate::execution) fn obeys_heap_limit(self) -> bool {
         matches!(self, Self::Start | Self::Init | Self::Update)

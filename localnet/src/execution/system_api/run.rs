@@ -7,7 +7,7 @@ use wasmtime::{Memory, ResourceLimiter};
 
 use super::{Halt, Mode, TRANSMITTED_BYTE, calls::PendingCall};
 use crate::{
-    cycles::Holdings,
+    cycles::{Growth, Holdings, Purse, Unreservable},
     error::RejectCode,
     execution::{
         Effects, Entry, Environment, StableMemory, heap::capacity, stable::PageSet, weights::MEMORY_GROW_EXTRA,
@@ -47,16 +47,9 @@ impl HostState {
         self.run.as_deref_mut().ok_or_else(|| Halt::Engine("no message is running".to_owned()))
     }
 
-    /// Checks that the balance carries `bytes` more memory, and counts them.
-    pub(super) fn grow_memory(&mut self, bytes: u64) -> Result<(), Halt> {
-        let run = self.run()?;
-        run.memory_bytes += bytes;
-        // Queries give back what they take, and pay nothing for it.
-        let missing = run.freezing_threshold().saturating_sub(run.balance);
-        if missing > 0 && bytes > 0 && !run.mode.is_query() {
-            return Err(Halt::CyclesForMemory { bytes, missing });
-        }
-        Ok(())
+    /// Counts `bytes` more of heap or stable memory; see [`Run::grow_memory`].
+    pub(super) fn grow_memory(&mut self, bytes: u64) -> Result<bool, Halt> {
+        self.run()?.grow_memory(bytes)
     }
 }
 
@@ -71,7 +64,9 @@ impl ResourceLimiter for HostState {
             if run.mode.obeys_heap_limit() && limit > 0 && desired as u64 > limit {
                 return Err(Halt::HeapLimit { bytes: desired as u64, limit }.into());
             }
-            self.grow_memory((desired - current) as u64)?;
+            if !self.grow_memory((desired - current) as u64)? {
+                return Ok(false);
+            }
             self.owed_instructions += MEMORY_GROW_EXTRA;
         }
         Ok(true)
@@ -96,6 +91,8 @@ pub(in crate::execution) struct Run {
     pub(super) balance: Cycles,
     /// Bytes of heap and stable memory by now.
     pub(super) memory_bytes: u64,
+    /// Bytes that the message took from the subnet so far.
+    subnet_memory_taken: u64,
     /// Stable pages changed so far.
     pub(in crate::execution) dirty_stable_pages: u64,
     /// Stable pages read or changed so far.
@@ -146,6 +143,7 @@ impl Run {
             effects: Effects::default(),
             wasm64,
             memory_bytes,
+            subnet_memory_taken: 0,
             dirty_stable_pages: 0,
             touched_stable_pages: PageSet::default(),
             response_memory: 0,
@@ -212,12 +210,55 @@ impl Run {
         }
     }
 
+    /// Lets heap or stable memory grow by `bytes`, and sets the cycles aside that this asks for. Answers false, and does
+    /// nothing, when the subnet has no memory left.
+    fn grow_memory(&mut self, bytes: u64) -> Result<bool, Halt> {
+        let now = self.holdings();
+        let grown = Holdings { memory_usage: now.memory_usage.saturating_add(bytes), ..now };
+        let subnet_memory = self.environment.subnet_memory.saturating_add(self.subnet_memory_taken);
+        let growth = Growth::of_use(now.memory_usage, grown.memory_usage, now.memory_allocation, subnet_memory);
+        let bytes_taken = growth.taken;
+        let cost_model = self.environment.cost_model;
+        if self.mode.obeys_freezing_threshold() && bytes_taken > 0 {
+            let missing = cost_model.freezing_threshold(&grown).saturating_sub(self.balance);
+            if missing > 0 {
+                return Err(Halt::CyclesForMemory { bytes: bytes_taken, missing });
+            }
+        }
+        if self.mode.takes_memory() {
+            if !growth.is_available() {
+                return Ok(false);
+            }
+            let limit = self.environment.reserved_cycles_limit;
+            let purse = Purse { balance: self.balance, reserved: now.reserved_balance, limit };
+            let reservation = growth.reservation(&cost_model, &purse).map_err(|reason| match reason {
+                Unreservable::OverLimit { limit, excess } => {
+                    Halt::ReservedCyclesLimit { bytes: bytes_taken, limit, excess }
+                }
+                Unreservable::Unpayable { missing } => Halt::CyclesForMemory { bytes: bytes_taken, missing },
+            })?;
+            self.balance -= reservation;
+            self.effects.cycles_reserved += reservation;
+            self.subnet_memory_taken += bytes_taken;
+        }
+        self.memory_bytes += bytes;
+        Ok(true)
+    }
+
+    /// Returns what bears on the freezing threshold, as it is by now.
+    fn holdings(&self) -> Holdings {
+        let before = &self.environment.holdings;
+        Holdings {
+            memory_usage: before.memory_usage.saturating_add(self.memory_bytes),
+            message_memory: before.message_memory.saturating_add(self.response_memory),
+            reserved_balance: before.reserved_balance.saturating_add(self.effects.cycles_reserved),
+            ..*before
+        }
+    }
+
     /// Returns the balance below which the canister is frozen, with the memory it has by now.
     pub(super) fn freezing_threshold(&self) -> Cycles {
-        let holdings = &self.environment.holdings;
-        let memory_usage = holdings.memory_usage.saturating_add(self.memory_bytes);
-        let message_memory = holdings.message_memory.saturating_add(self.response_memory);
-        self.environment.cost_model.freezing_threshold(&Holdings { memory_usage, message_memory, ..*holdings })
+        self.environment.cost_model.freezing_threshold(&self.holdings())
     }
 
     /// Returns what the canister can spend without being frozen.

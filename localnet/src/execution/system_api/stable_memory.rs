@@ -105,7 +105,9 @@ fn grow(caller: &mut Call<'_>, pages: u64, most: u64) -> wasmtime::Result<u64> {
     if before.checked_add(pages).is_none_or(|after| after > most) {
         return Ok(NOT_GROWN);
     }
-    state.grow_memory(pages * WASM_PAGE_BYTES)?;
+    if !state.grow_memory(pages * WASM_PAGE_BYTES)? {
+        return Ok(NOT_GROWN);
+    }
     state.stable.grow(pages);
     Ok(before)
 }

@@ -2,6 +2,7 @@ use candid::Principal;
 
 use super::*;
 use crate::{
+    cycles::{Holdings, STORAGE_RESERVATION_THRESHOLD_BYTES, SUBNET_MEMORY_CAPACITY_BYTES},
     error::{ErrorCode, RejectCode},
     execution::{
         Closure, Effects, Entry, Environment, Keep, Outcome,
@@ -166,7 +167,7 @@ fn should_charge_for_a_call_what_cost_call_says() {
 fn should_perform_a_call_with_just_enough_cycles_and_not_with_one_less() {
     let threshold = {
         let response = MAX_INTER_CANISTER_PAYLOAD as u64;
-        let heap = crate::cycles::Holdings { memory_usage: 65_536, message_memory: response, ..environment().holdings };
+        let heap = Holdings { memory_usage: 65_536, message_memory: response, ..environment().holdings };
         environment().cost_model.freezing_threshold(&heap)
     };
     let body = call("(call $call_cycles_add128 (i64.const 0) (i64.const 500))");
@@ -174,9 +175,8 @@ fn should_perform_a_call_with_just_enough_cycles_and_not_with_one_less() {
         let effects = run_body(CALL_IMPORTS, &body, Environment { balance, ..environment() }).result.unwrap();
         assert_eq!((performed(&effects), effects.calls.len()), (result, usize::from(result == 0)));
     }
-    let empty = environment()
-        .cost_model
-        .freezing_threshold(&crate::cycles::Holdings { memory_usage: 65_536, ..environment().holdings });
+    let empty =
+        environment().cost_model.freezing_threshold(&Holdings { memory_usage: 65_536, ..environment().holdings });
     let too_poor = run_body(CALL_IMPORTS, &body, Environment { balance: empty + 499, ..environment() });
     assert_eq!(too_poor.result.unwrap_err().code, ErrorCode::InsufficientCyclesInCall);
 }
@@ -254,6 +254,183 @@ fn should_stop_memory_growth_that_the_balance_does_not_carry() {
         let poor = Environment { balance: 1_000_000, ..environment() };
         let outcome = run_body("stable64_grow (param i64) (result i64)", body, poor);
         assert_eq!(outcome.result.unwrap_err().code, ErrorCode::InsufficientCyclesInMemoryGrow);
+    }
+}
+
+/// A subnet so full that memory asks for cycles to be set aside.
+const CROWDED: u64 = STORAGE_RESERVATION_THRESHOLD_BYTES + (100 << 30);
+/// Ways to grow memory by so many pages.
+const GROWTHS: [&str; 2] = ["(drop (memory.grow (i32.const PAGES)))", "(drop (call $stable64_grow (i64.const PAGES)))"];
+
+fn growth(body: &str, pages: u64) -> String {
+    body.replace("PAGES", &pages.to_string())
+}
+
+const GROWING_IMPORTS: &str = "stable64_grow (param i64) (result i64)
+    canister_cycle_balance128 (param i32)
+    canister_liquid_cycle_balance128 (param i32)";
+
+/// Runs a body that may grow memory.
+fn grow(body: &str, environment: Environment) -> Outcome {
+    run_body(GROWING_IMPORTS, body, environment)
+}
+
+/// Returns what is to be set aside for so many pages on a subnet that takes so many bytes.
+fn reservation(subnet_memory: u64, pages: u64) -> Cycles {
+    environment().cost_model.storage_reservation(subnet_memory, pages << 16)
+}
+
+/// An environment on a crowded subnet that wants nothing beyond what is set aside.
+fn crowded() -> Environment {
+    let holdings = Holdings { freezing_threshold: 0, ..environment().holdings };
+    Environment { subnet_memory: CROWDED, holdings, ..environment() }
+}
+
+#[test]
+fn should_set_cycles_aside_for_memory_on_a_crowded_subnet_only() {
+    for body in GROWTHS {
+        let body = growth(body, 100);
+        for (subnet_memory, expected) in [
+            (0, 0),
+            (STORAGE_RESERVATION_THRESHOLD_BYTES - (100 << 16), 0),
+            (STORAGE_RESERVATION_THRESHOLD_BYTES, reservation(STORAGE_RESERVATION_THRESHOLD_BYTES, 100)),
+            (CROWDED, reservation(CROWDED, 100)),
+        ] {
+            let effects = grow(&body, Environment { subnet_memory, ..environment() }).result.unwrap();
+            assert_eq!(effects.cycles_reserved, expected, "{body} at {subnet_memory}");
+        }
+    }
+    assert!(reservation(CROWDED, 100) > 20_000_000_000);
+}
+
+#[test]
+fn should_show_the_balance_without_what_is_set_aside() {
+    let body = format!(
+        "{} (call $canister_cycle_balance128 (i32.const 0)) (call $canister_liquid_cycle_balance128 (i32.const 16))
+         (call $append (i32.const 0) (i32.const 32)) (call $reply)",
+        growth(GROWTHS[1], 100)
+    );
+    let effects = grow(&body, Environment { subnet_memory: CROWDED, ..environment() }).result.unwrap();
+    let [balance, liquid] = [0, 16].map(|start| cycles(&reply(&effects)[start..start + 16]));
+    assert_eq!(balance, environment().balance - reservation(CROWDED, 100));
+    assert_eq!(liquid, balance, "what is set aside pays the freezing threshold");
+}
+
+#[test]
+fn should_add_up_what_several_growths_of_a_message_ask_for() {
+    let body = format!("{}{}{}", growth(GROWTHS[0], 30), growth(GROWTHS[1], 50), growth(GROWTHS[0], 20));
+    let effects = grow(&body, crowded()).result.unwrap();
+    assert_eq!(effects.cycles_reserved, reservation(CROWDED, 100));
+    let limit = reservation(CROWDED, 100) - 1;
+    let error = grow(&body, Environment { reserved_cycles_limit: limit, ..crowded() }).result.unwrap_err();
+    assert_eq!(error.code, ErrorCode::ReservedCyclesLimitExceededInMemoryGrow);
+    assert!(error.description.contains(&format!("by {} bytes", 20 << 16)), "{error}");
+}
+
+#[test]
+fn should_set_nothing_aside_for_memory_that_is_allocated() {
+    // One page is there before.
+    for (allocation, pages) in [(0, 100), (1 << 16, 100), (2 << 16, 99), (100 << 16, 1), (101 << 16, 0), (1 << 40, 0)] {
+        let holdings = Holdings { memory_allocation: allocation, ..crowded().holdings };
+        for body in GROWTHS {
+            let effects = grow(&growth(body, 100), Environment { holdings, ..crowded() }).result.unwrap();
+            assert_eq!(effects.cycles_reserved, reservation(CROWDED, pages), "{body} with {allocation}");
+        }
+    }
+}
+
+#[test]
+fn should_set_no_more_aside_than_the_limit_of_the_settings() {
+    let price = reservation(CROWDED, 100);
+    let with = |reserved_balance, reserved_cycles_limit| {
+        let holdings = Holdings { reserved_balance, ..crowded().holdings };
+        Environment { holdings, reserved_cycles_limit, ..crowded() }
+    };
+    for body in GROWTHS {
+        let body = growth(body, 100);
+        assert_eq!(grow(&body, with(0, price)).result.unwrap().cycles_reserved, price);
+        assert_eq!(grow(&body, with(5, price + 5)).result.unwrap().cycles_reserved, price);
+        let error = grow(&body, with(5, price + 4)).result.unwrap_err();
+        assert_eq!(error.code, ErrorCode::ReservedCyclesLimitExceededInMemoryGrow);
+        let expected = format!(
+            "Error from Canister {}: Canister cannot grow memory by 6553600 bytes due to its reserved cycles limit. The \
+             current limit ({}) would be exceeded by 1.",
+            canister(),
+            price + 4
+        );
+        assert_eq!(error.description, expected);
+    }
+}
+
+#[test]
+fn should_end_messages_that_cannot_pay_for_what_is_to_be_set_aside() {
+    let price = reservation(CROWDED, 100);
+    for body in GROWTHS {
+        let body = growth(body, 100);
+        assert_eq!(grow(&body, Environment { balance: price, ..crowded() }).result.unwrap().cycles_reserved, price);
+        let error = grow(&body, Environment { balance: price - 1, ..crowded() }).result.unwrap_err();
+        assert_eq!(error.code, ErrorCode::InsufficientCyclesInMemoryGrow);
+        assert!(error.description.contains("At least 1 additional cycles"), "{error}");
+    }
+}
+
+#[test]
+fn should_not_grow_past_what_the_subnet_has() {
+    let body = "(i64.store (i32.const 0) (call $stable64_grow (i64.const 3)))
+        (i64.store (i32.const 8) (i64.extend_i32_s (memory.grow (i32.const 2))))
+        (i64.store (i32.const 16) (i64.extend_i32_s (memory.grow (i32.const 1))))
+        (i64.store (i32.const 24) (call $stable64_grow (i64.const 1)))
+        (i64.store (i32.const 32) (i64.extend_i32_s (memory.size)))";
+    let subnet_memory = SUBNET_MEMORY_CAPACITY_BYTES - (4 << 16);
+    let bytes = answer(GROWING_IMPORTS, body, 40, Environment { subnet_memory, ..crowded() });
+    let numbers: Vec<_> = bytes.chunks(8).map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap())).collect();
+    assert_eq!(numbers, [0, -1, 1, -1, 2], "four pages are left, of which both kinds of memory take");
+}
+
+/// Grows by 100 pages in every mode.
+const GROWER: &str = r#"(module
+    (import "ic0" "stable64_grow" (func $stable_grow (param i64) (result i64)))
+    (memory 1) (table 1 funcref) (elem (i32.const 0) $callback)
+    (func $grow (drop (memory.grow (i32.const 60))) (drop (call $stable_grow (i64.const 40))))
+    (func $callback (param i32) (call $grow))
+    (func (export "canister_init") (call $grow))
+    (func (export "canister_pre_upgrade") (call $grow))
+    (func (export "canister_post_upgrade") (call $grow))
+    (func (export "canister_inspect_message") (call $grow))
+    (func (export "canister_heartbeat") (call $grow))
+    (func (export "canister_global_timer") (call $grow))
+    (func (export "canister_on_low_wasm_memory") (call $grow))
+    (func (export "canister_update go") (call $grow))
+    (func (export "canister_query read") (call $grow))
+    (func (export "canister_composite_query compose") (call $grow)))"#;
+
+#[test]
+fn should_set_cycles_aside_where_changes_are_kept() {
+    let closure = Closure { function: 0, environment: 0 };
+    let answers = [Answer::Reply(Vec::new()), Answer::Reject(RejectCode::CanisterError, String::new())];
+    let call_back =
+        |answer: &Answer, composite| Entry::Callback { closure, answer: answer.clone(), refunded: 0, composite };
+    let clean_up = |composite| Entry::Cleanup { closure, answer: answers[1].clone(), composite };
+    let read = |replicated| Entry::Query { method: "read".to_owned(), replicated };
+    let compose = Entry::CompositeQuery { method: "compose".to_owned() };
+    let inspect = Entry::InspectMessage { method: "go".to_owned() };
+    // Which entries set cycles aside, and which of them obey the freezing threshold.
+    let obeying = [update("go"), Entry::Heartbeat, Entry::GlobalTimer, Entry::OnLowWasmMemory];
+    let taking = [call_back(&answers[0], false), call_back(&answers[1], false), clean_up(false)];
+    let installing = [Entry::Init, Entry::PreUpgrade, Entry::PostUpgrade];
+    let passing = [inspect, read(true), read(false), compose, call_back(&answers[0], true), clean_up(true)];
+    let entries =
+        [(&obeying[..], true, true), (&taking, true, false), (&installing, false, false), (&passing, false, false)];
+    let poor = || Environment { balance: 0, ..environment() };
+    for (entries, takes, obeys) in entries {
+        for entry in entries {
+            let effects = install(GROWER).execute(entry, crowded(), Keep::Discard).result.unwrap();
+            let expected = if takes { reservation(CROWDED, 100) } else { 0 };
+            assert_eq!(effects.cycles_reserved, expected, "{entry:?}");
+            let frozen = install(GROWER).execute(entry, poor(), Keep::Discard).result;
+            let expected = obeys.then_some(ErrorCode::InsufficientCyclesInMemoryGrow);
+            assert_eq!(frozen.err().map(|error| error.code), expected, "{entry:?}");
+        }
     }
 }
 

@@ -55,6 +55,19 @@ pub(in crate::execution) enum Halt {
         /// What the balance lacks.
         missing: Cycles,
     },
+    /// More cycles would have to be set aside for memory than the settings allow.
+    #[error(
+        "cannot grow memory by {bytes} bytes due to its reserved cycles limit. The current limit ({limit}) would be \
+         exceeded by {excess}."
+    )]
+    ReservedCyclesLimit {
+        /// By how much memory was to grow.
+        bytes: u64,
+        /// What the settings allow.
+        limit: Cycles,
+        /// By how much it would be more.
+        excess: Cycles,
+    },
     /// The heap is larger than the settings allow.
     #[error("exceeded its current Wasm memory limit of {limit} bytes. The peak Wasm memory usage was {bytes} bytes.")]
     HeapLimit {
@@ -94,6 +107,7 @@ impl Halt {
             Self::InstructionLimit(_) => ErrorCode::CanisterInstructionLimitExceeded,
             Self::ChangedStablePages | Self::TouchedStablePages => ErrorCode::CanisterMemoryAccessLimitExceeded,
             Self::CyclesForMemory { .. } => ErrorCode::InsufficientCyclesInMemoryGrow,
+            Self::ReservedCyclesLimit { .. } => ErrorCode::ReservedCyclesLimitExceededInMemoryGrow,
             Self::HeapLimit { .. } => ErrorCode::CanisterWasmMemoryLimitExceeded,
             Self::CyclesForCall { .. } => ErrorCode::InsufficientCyclesInCall,
             Self::NoFunction(_) => ErrorCode::CanisterFunctionNotFound,

@@ -17,7 +17,7 @@ use crate::{
     management::{
         arguments::UploadSnapshotDataArgs,
         authorization::{canister_mut, controlled},
-        memory::{Bill, SubnetUse, check_heap_delta, reserve},
+        memory::{Bill, SubnetUse, check_heap_delta},
         refusal::Refusal,
     },
     network::Subnet,
@@ -172,7 +172,7 @@ fn add_chunk(canister: &mut Canister, subnet_use: &SubnetUse, id: &[u8], chunk: 
 fn grow(canister: &mut Canister, subnet_use: &SubnetUse, added: u64, removed: u64) -> Result<(), Refusal> {
     let old = canister.memory_usage();
     let reservation = subnet_use.check_growth(canister, old, old + added - removed)?;
-    reserve(canister, reservation);
+    canister.reserve(reservation);
     Ok(())
 }
 

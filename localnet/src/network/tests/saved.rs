@@ -62,7 +62,7 @@ const ONLY_A_GLOBAL: &str = r#"(module
         (if (global.get $on) (then (call $reply)))))"#;
 
 /// Saves a network in a folder and reads it back.
-fn reload(network: &mut Network, folder: &Folder) -> Result<Network, RestoreError> {
+pub(super) fn reload(network: &mut Network, folder: &Folder) -> Result<Network, RestoreError> {
     let (mut store, _) = Store::open(&folder.0)?;
     store.write(&network.capture(), true)?;
     drop(store);
