@@ -35,8 +35,7 @@ duration() {
   fi
 }
 
-# The packages that tests, demo and benchmarks are built from, all with the same selection: cargo unifies the features
-# of packages that are built together, and other features mean compiling dependencies anew. The builder, which needs few
-# of the dependencies, stands apart.
+# The packages that tests, demo, benchmarks and the builder are built from, all with the same selection: cargo unifies the
+# features of packages that are selected together, and other features mean compiling dependencies anew.
 # shellcheck disable=SC2034 # the sourcing scripts use it
-readonly SELECTION=(--locked --workspace --exclude depot-builder)
+readonly SELECTION=(--locked --workspace)
