@@ -11,8 +11,8 @@ use crate::Hash;
 /// How old a certificate, or how far in the future, may be: what agents allow.
 pub const MAX_CERTIFICATE_AGE_NS: u64 = 300_000_000_000;
 
-/// The tag that says that what follows is CBOR: RFC 8949, section 3.4.6.
-const SELF_DESCRIBED: u64 = 55_799;
+/// The tag 55799, which says that what follows is CBOR: RFC 8949, section 3.4.6.
+const SELF_DESCRIBED: [u8; 3] = [0xd9, 0xd9, 0xf7];
 
 /// Why a certificate does not say what a canister certifies.
 #[derive(Debug, thiserror::Error)]
@@ -61,24 +61,25 @@ pub fn certified_data(
 
 /// Checks that a certificate, and the one of its delegation, are made as certificates are.
 ///
-/// The reader of `ic-cbor` believes any length and goes as deep as it is led: what it would panic at ends here.
+/// The reader of `ic-cbor` believes any length, goes as deep as it is led, and begins anew where it fails: what it would
+/// panic at, or not come to an end with, ends here.
 fn check_form(certificate: &[u8]) -> Result<(), CertificateError> {
     let certificate = read(certificate)?;
-    let delegated = field(&certificate, "delegation").and_then(|delegation| field(delegation, "certificate"));
-    match delegated {
+    let Some(delegation) = field(&certificate, "delegation") else { return Ok(()) };
+    match field(delegation, "certificate") {
         Some(Value::Bytes(delegated)) => read(delegated).map(|_| ()),
-        _ => Ok(()),
+        _ => Err(CertificateError::Malformed),
     }
 }
 
-/// Reads CBOR of nothing but what certificates are made of.
+/// Reads CBOR of nothing but what certificates are made of, in the one form that they are written in.
 fn read(bytes: &[u8]) -> Result<Value, CertificateError> {
-    let value = match ciborium::from_reader(bytes) {
-        Ok(Value::Tag(SELF_DESCRIBED, value)) => *value,
-        Ok(value) => value,
-        Err(_) => return Err(CertificateError::Malformed),
-    };
-    if is_plain(&value) { Ok(value) } else { Err(CertificateError::Malformed) }
+    let content = bytes.strip_prefix(&SELF_DESCRIBED).unwrap_or(bytes);
+    let value = ciborium::from_reader(content).map_err(|_| CertificateError::Malformed)?;
+    // The shortest form has no lengths left open, and no numbers that are bytes.
+    let mut written = Vec::with_capacity(content.len());
+    let is_written = is_plain(&value) && ciborium::into_writer(&value, &mut written).is_ok();
+    if is_written && written == content { Ok(value) } else { Err(CertificateError::Malformed) }
 }
 
 fn is_plain(value: &Value) -> bool {
@@ -103,7 +104,6 @@ mod tests {
 
     use super::*;
 
-    const TAG: [u8; 3] = [0xd9, 0xd9, 0xf7];
     /// The number of fields of a map that has none of them: 2^63 - 1.
     const ENDLESS: [u8; 9] = [0xbb, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
@@ -112,8 +112,12 @@ mod tests {
     }
 
     fn bytes(content: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0x59];
-        bytes.extend((content.len() as u16).to_be_bytes());
+        let length = content.len();
+        let mut bytes = match length {
+            0..24 => vec![0x40 | length as u8],
+            24..256 => vec![0x58, length as u8],
+            _ => [&[0x59][..], &(length as u16).to_be_bytes()].concat(),
+        };
         bytes.extend(content);
         bytes
     }
@@ -130,14 +134,19 @@ mod tests {
 
     /// A certificate of time zero that nobody signed, with a delegation by the certificate given.
     fn certificate(delegated: Option<&[u8]>) -> Vec<u8> {
+        certificate_with(delegated.map(bytes).as_deref())
+    }
+
+    /// The same, where what should be the bytes of the delegation's certificate may be anything.
+    fn certificate_with(delegated: Option<&[u8]>) -> Vec<u8> {
         let tree = [b"\x83\x01\x83\x02\x44time\x82\x03\x41\0\x82\x04\x58\x20".as_slice(), &[7; 32]].concat();
         let mut fields = vec![("tree", tree), ("signature", bytes(&[1; 48]))];
         if let Some(delegated) = delegated {
-            let delegation = map(&[("subnet_id", &bytes(&[2; 29])), ("certificate", &bytes(delegated))]);
+            let delegation = map(&[("subnet_id", &bytes(&[2; 29])), ("certificate", delegated)]);
             fields.push(("delegation", delegation));
         }
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-        [TAG.as_slice(), &map(&fields)].concat()
+        [SELF_DESCRIBED.as_slice(), &map(&fields)].concat()
     }
 
     #[test]
@@ -154,7 +163,7 @@ mod tests {
             Vec::new(),
             // More fields than there are bytes in the world.
             ENDLESS.to_vec(),
-            [TAG.as_slice(), &ENDLESS].concat(),
+            [SELF_DESCRIBED.as_slice(), &ENDLESS].concat(),
             // Deeper than a stack can go: lists, tags, and what is skipped.
             vec![0x81; 1_000_000],
             vec![0xc0; 1_000_000],
@@ -175,7 +184,36 @@ mod tests {
         }
         for delegated in malformed.iter().filter(|bytes| bytes.len() < 1_000) {
             let checked = check(&certificate(Some(delegated)));
-            assert!(checked.is_err(), "{delegated:?}: {checked:?}");
+            assert!(matches!(checked, Err(CertificateError::Malformed)), "{delegated:?}: {checked:?}");
+        }
+    }
+
+    #[test]
+    fn should_refuse_delegations_whose_certificates_are_no_bytes() {
+        for delegated in [
+            // Text that reads as a map without end, and as lists within one another.
+            [&[0x6a, 0xc2, 0xbb][..], &[0x7f; 8]].concat(),
+            [&[0x7a, 0, 0x1e, 0x84, 0x80][..], "\u{81}".repeat(1_000_000).as_bytes()].concat(),
+            // A number as bytes with a tag.
+            vec![0xc2, 0x45, 0xba, 0xff, 0xff, 0xff, 0xff],
+            vec![0],
+            vec![0x80],
+        ] {
+            let checked = check(&certificate_with(Some(&delegated)));
+            assert!(matches!(checked, Err(CertificateError::Malformed)), "{checked:?}");
+        }
+    }
+
+    #[test]
+    fn should_refuse_what_would_be_read_over_and_over() {
+        // Each list has a map whose only value has no length. A reader that takes maps for shorter where they cannot be read
+        // would read what is within twice.
+        let mut nested = vec![0x9f, 0xff];
+        for _ in 0..60 {
+            nested = [&[0x83, 0xa1, 0x61, 0x61], nested.as_slice(), &[0, 0]].concat();
+        }
+        for certificate in [nested.clone(), certificate(Some(&nested))] {
+            assert!(matches!(check(&certificate), Err(CertificateError::Malformed)));
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     },
     obstacles::Obstacles,
     system_api::{self, Role},
-    types::TypeSizes,
+    types::TypeWeights,
 };
 use crate::blob_store::{Countable, Obstacle};
 
@@ -33,10 +33,10 @@ const PRIVATE: &str = "private ";
 /// First bytes of the constants that may be the offset of a data segment: `i32.const` and `i64.const`.
 const CONSTANTS: [u8; 2] = [0x41, 0x42];
 
-/// Instructions that it takes for a type of size one to be imported, exported or made anew by an instance: 6,000 were
+/// Instructions that it takes for a type of weight one to be imported, exported or made anew by an instance: 6,000 were
 /// measured for the methods of resources, which are dearest.
 const COST_OF_TYPE: u64 = 10_000;
-/// Bytes of memory that a type of size one can take then.
+/// Bytes of memory that a type of weight one can take then.
 const BYTES_OF_TYPE: u64 = 400;
 /// Instructions that it takes to read a byte of a section of such types, and bytes of memory: declarations of two bytes
 /// become some 64, up to three times over.
@@ -55,6 +55,19 @@ fn cost_of_byte(payload: &Payload<'_>) -> u64 {
         Payload::DataSection(_) => 5,
         _ => 0,
     }
+}
+
+/// Instructions that it takes to visit a type of weight one without making it anew.
+const COST_OF_VISIT: u64 = 1_000;
+/// Instructions and bytes of memory for a byte of the names of imports that are not all there: an encoding names the module
+/// once for many imports.
+const COST_OF_REPEATED_BYTE: u64 = 20;
+const MEMORY_OF_REPEATED_BYTE: u64 = 3;
+
+/// Checks that types of so much weight can be gone through.
+fn check_weight(budget: Budget<'_>, weight: u64, offset: u64) -> Result<(), Stop> {
+    let (instructions, bytes) = (weight.saturating_mul(COST_OF_TYPE), weight.saturating_mul(BYTES_OF_TYPE));
+    budget.check_with_memory(instructions, bytes, offset)
 }
 
 /// An imported thing.
@@ -76,8 +89,8 @@ struct Export<'a> {
 pub(super) struct Survey<'a> {
     /// Modules and components that are open where the pass is, the innermost one last.
     open: Vec<Encoding>,
-    /// Sizes of the types of components.
-    sizes: TypeSizes<'a>,
+    /// Weights of the types of components.
+    weights: TypeWeights<'a>,
     imports: Vec<Import<'a>>,
     exports: Vec<Export<'a>>,
     custom_sections: Vec<CustomSectionReader<'a>>,
@@ -108,6 +121,7 @@ impl<'a> Survey<'a> {
                 let bytes = range.end - range.start;
                 budget.check(bytes.saturating_mul(cost_of_byte(&payload)), range.start)?;
             }
+            survey.check_payload(&payload, budget)?;
             if survey.validate_items(wasm, &payload, &mut validator, features, budget)? {
                 continue;
             }
@@ -125,13 +139,32 @@ impl<'a> Survey<'a> {
                 ValidPayload::End(types) => {
                     survey.types = Some(types);
                     if survey.open.pop() == Some(Encoding::Component) {
-                        survey.sizes.close();
+                        survey.weights.close();
                     }
                 }
                 ValidPayload::Ok | ValidPayload::Parser(_) => survey.record(payload, budget)?,
             }
         }
         Ok(survey)
+    }
+
+    /// Checks the budget for what of a payload costs more than its bytes let expect.
+    fn check_payload(&self, payload: &Payload<'a>, budget: Budget<'_>) -> Result<(), Stop> {
+        match payload {
+            Payload::ImportSection(section) => {
+                // What cannot be read is for the validation to tell.
+                let imports = section.clone().into_imports().map_while(Result::ok);
+                let names: u64 = imports.map(|import| (import.module.len() + import.name.len()) as u64).sum();
+                let Range { start, end } = section.range();
+                let repeated = names.saturating_sub(end - start);
+                let (instructions, bytes) = (repeated * COST_OF_REPEATED_BYTE, repeated * MEMORY_OF_REPEATED_BYTE);
+                budget.check_with_memory(instructions, bytes, start)
+            }
+            Payload::End(offset) if self.open.last() == Some(&Encoding::Component) => {
+                budget.check(self.weights.weight_of_end().saturating_mul(COST_OF_VISIT), *offset)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Validates a section of a component item by item, with a look at the budget before each: an item of a few bytes can
@@ -145,7 +178,7 @@ impl<'a> Survey<'a> {
         budget: Budget<'_>,
     ) -> Result<bool, Stop> {
         let mut item_bytes = Vec::new();
-        // A section of several items means the same as several sections of one item. `work` of an item returns the size
+        // A section of several items means the same as several sections of one item. `work` of an item returns the weight
         // of the types that it puts together.
         macro_rules! one_by_one {
             ($section:expr, $validate:ident, $work:expr) => {{
@@ -160,8 +193,7 @@ impl<'a> Survey<'a> {
                     next = items.next().transpose()?;
                     let item_end = next.as_ref().map_or(end, |(offset, _)| *offset);
                     let work: u64 = $work(&item);
-                    let (instructions, bytes) = (work * COST_OF_TYPE, work * BYTES_OF_TYPE);
-                    budget.check_with_memory(instructions, bytes, offset)?;
+                    check_weight(budget, work, offset)?;
                     item_bytes.clear();
                     item_bytes.push(1);
                     item_bytes.extend(&wasm[offset as usize..item_end as usize]);
@@ -170,30 +202,27 @@ impl<'a> Survey<'a> {
                 }
             }};
         }
-        let sizes = &mut self.sizes;
+        let weights = &mut self.weights;
         match payload {
             Payload::InstanceSection(section) => one_by_one!(section, instance_section, |_| 0),
             Payload::CoreTypeSection(section) => one_by_one!(section, core_type_section, |_| 0),
             Payload::ComponentInstanceSection(section) => {
-                one_by_one!(section, component_instance_section, |instance| sizes.instance(instance))
+                one_by_one!(section, component_instance_section, |instance| weights.instance(instance))
             }
             Payload::ComponentCanonicalSection(section) => {
-                one_by_one!(section, component_canonical_section, |function| {
-                    sizes.canonical(function);
-                    0
-                })
+                one_by_one!(section, component_canonical_section, |function| weights.canonical(function))
             }
             Payload::ComponentTypeSection(section) => {
-                one_by_one!(section, component_type_section, |of| sizes.define(of))
+                one_by_one!(section, component_type_section, |of| weights.define(of))
             }
             Payload::ComponentAliasSection(section) => {
-                one_by_one!(section, component_alias_section, |alias| sizes.alias(alias))
+                one_by_one!(section, component_alias_section, |alias| weights.alias(alias))
             }
             Payload::ComponentImportSection(section) => {
-                one_by_one!(section, component_import_section, |import| sizes.import(import))
+                one_by_one!(section, component_import_section, |import| weights.import(import))
             }
             Payload::ComponentExportSection(section) => {
-                one_by_one!(section, component_export_section, |export| sizes.export(export))
+                one_by_one!(section, component_export_section, |export| weights.export(export))
             }
             _ => return Ok(false),
         }
@@ -263,7 +292,7 @@ impl<'a> Survey<'a> {
         budget.check(0, offset)?;
         self.open.push(encoding);
         if encoding == Encoding::Component {
-            self.sizes.open();
+            self.weights.open();
         }
         Ok(())
     }

@@ -1,59 +1,70 @@
-//! How large the types of components are, which is what it costs to take them apart and put them together.
+//! What the types of components weigh, which is what it costs to take them apart and put them together.
 //!
-//! The size of a type counts all that it is made of, over and over where it is used in several places. The validation
-//! bounds it for each type, but a declaration of a few bytes can ask for all of a type to be gone through, and one type
-//! can declare any number of others within. So sizes are followed here, by the rules of the validation, before it goes
-//! through them. Core modules count as one: what they import and export is soon gone through.
+//! The weight of a type counts all that it is made of, over and over where it is used in several places. The validation
+//! bounds how much that is for each type, but neither names nor cases that have no type; a declaration of a few bytes can
+//! ask for all of a type to be gone through, and one type can declare any number of others within. So weights are followed
+//! here, by the rules of the validation, before it goes through them. Core modules count as one: what they import and
+//! export is soon gone through.
 
 use std::collections::BTreeMap;
 
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentDefinedType, ComponentExport, ComponentExternalKind, ComponentImport,
-    ComponentInstance, ComponentOuterAliasKind, ComponentType, ComponentTypeDeclaration, ComponentTypeRef,
-    ComponentValType, InstanceTypeDeclaration, TypeBounds,
+    CanonicalFunction, ComponentAlias, ComponentDefinedType, ComponentExport, ComponentExternName,
+    ComponentExternalKind, ComponentImport, ComponentInstance, ComponentOuterAliasKind, ComponentType,
+    ComponentTypeDeclaration, ComponentTypeRef, ComponentValType, InstanceTypeDeclaration, TypeBounds,
 };
 
-/// The largest size that a valid type has. What is larger is refused as soon as it is put together.
-const MAX_SIZE: u32 = 1_000_000;
+/// Bytes of a name that weigh as much as the smallest type: a name is copied and hashed with what it names.
+const NAME_BYTES: u64 = 128;
 
-/// What is exported, by name.
-type Exports<'a> = BTreeMap<&'a str, Extent>;
+/// Returns what a name weighs, besides what it names.
+fn weight_of_name(name: &str) -> u64 {
+    name.len() as u64 / NAME_BYTES
+}
 
-/// How large a type is, or the type of a thing.
+fn weight_of_extern_name(name: &ComponentExternName<'_>) -> u64 {
+    let rest = [name.implements, name.version_suffix, name.external_id];
+    weight_of_name(name.name) + rest.into_iter().flatten().map(weight_of_name).sum::<u64>()
+}
+
+/// What is exported, by name, and what the name weighs.
+type Exports<'a> = BTreeMap<&'a str, (Extent, u64)>;
+
+/// What a type weighs, or the type of a thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// All that it is made of, over and over where it is used in several places.
-    size: u32,
+    /// All that it is made of, over and over where it is used in several places: the smallest types are one.
+    weight: u64,
     /// How many components it has within one another: each of them goes through what is within when it is compared.
-    depth: u32,
-    /// What an instance exports, or one of a component would: an index into [`TypeSizes::exports`], where the first one is
+    depth: u64,
+    /// What an instance exports, or one of a component would: an index into [`TypeWeights::exports`], where the first one is
     /// empty.
     exports: usize,
 }
 
 impl Extent {
     /// What is of one piece.
-    const ONE: Self = Self { size: 1, depth: 0, exports: 0 };
+    const ONE: Self = Self { weight: 1, depth: 0, exports: 0 };
 
-    fn of_size(size: u32) -> Self {
-        Self { size: size.min(MAX_SIZE), ..Self::ONE }
+    fn of_weight(weight: u64) -> Self {
+        Self { weight, ..Self::ONE }
     }
 
-    /// Makes this larger by what it is to have within.
-    fn add(&mut self, within: Self) {
-        self.size = self.size.saturating_add(within.size).min(MAX_SIZE);
+    /// Makes this heavier by what it is to have within, and by the name of that.
+    fn add(&mut self, within: Self, name: u64) {
+        self.weight = self.weight.saturating_add(within.weight).saturating_add(name);
         self.depth = self.depth.max(within.depth);
     }
 
     /// Returns what it takes to compare something else with this.
     fn to_compare(self) -> u64 {
-        u64::from(self.size) * u64::from(self.depth.max(1))
+        self.weight.saturating_mul(self.depth.max(1))
     }
 
     /// Returns what it takes to compare this with something else, besides what it takes for the other: only components have
     /// all of them gone through.
     fn to_be_compared(self) -> u64 {
-        u64::from(self.size) * u64::from(self.depth)
+        self.weight.saturating_mul(self.depth)
     }
 }
 
@@ -98,33 +109,34 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn import(&mut self, kind: ComponentExternalKind, extent: Extent) {
+    fn import(&mut self, name: &ComponentExternName<'a>, kind: ComponentExternalKind, extent: Extent) {
         self.push(kind, extent);
-        self.imported.add(extent);
+        self.imported.add(extent, weight_of_extern_name(name));
     }
 
-    fn export(&mut self, name: &'a str, kind: ComponentExternalKind, extent: Extent) {
+    fn export(&mut self, name: &ComponentExternName<'a>, kind: ComponentExternalKind, extent: Extent) {
         self.push(kind, extent);
-        self.exported.add(extent);
-        self.exports.insert(name, extent);
+        let weight = weight_of_extern_name(name);
+        self.exported.add(extent, weight);
+        self.exports.insert(name.name, (extent, weight));
     }
 }
 
-/// The sizes of what can be named where the pass is.
-pub(super) struct TypeSizes<'a> {
+/// The weights of what can be named where the pass is.
+pub(super) struct TypeWeights<'a> {
     /// The innermost one last.
     scopes: Vec<Scope<'a>>,
     /// What instances and components export.
     exports: Vec<Exports<'a>>,
 }
 
-impl Default for TypeSizes<'_> {
+impl Default for TypeWeights<'_> {
     fn default() -> Self {
         Self { scopes: Vec::new(), exports: vec![Exports::new()] }
     }
 }
 
-impl<'a> TypeSizes<'a> {
+impl<'a> TypeWeights<'a> {
     /// Takes in that a component begins.
     pub(super) fn open(&mut self) {
         self.scopes.push(Scope::default());
@@ -132,6 +144,11 @@ impl<'a> TypeSizes<'a> {
 
     fn open_type(&mut self) {
         self.scopes.push(Scope { is_type: true, ..Scope::default() });
+    }
+
+    /// Returns what all that the innermost component imports and exports weighs, which its end goes through.
+    pub(super) fn weight_of_end(&self) -> u64 {
+        self.scopes.last().map_or(0, |scope| scope.imported.weight.saturating_add(scope.exported.weight))
     }
 
     /// Takes in that a component ends, which the one around it can name from here on.
@@ -142,7 +159,7 @@ impl<'a> TypeSizes<'a> {
         }
     }
 
-    /// Takes in a type, and returns the size of all that it takes to put it together.
+    /// Takes in a type, and returns the weight of all that it takes to put it together.
     pub(super) fn define(&mut self, of: &ComponentType<'a>) -> u64 {
         let mut work = 0;
         let extent = self.extent_of(of, &mut work);
@@ -150,41 +167,42 @@ impl<'a> TypeSizes<'a> {
         work
     }
 
-    /// Takes in an import, and returns its size.
+    /// Takes in an import, and returns its weight.
     pub(super) fn import(&mut self, import: &ComponentImport<'a>) -> u64 {
         let (kind, extent) = self.refer(&import.ty);
         if let Some(scope) = self.scopes.last_mut() {
-            scope.import(kind, extent);
+            scope.import(&import.name, kind, extent);
         }
-        extent.size.into()
+        extent.weight
     }
 
-    /// Takes in an export, and returns its size and that of what is compared.
+    /// Takes in an export, and returns its weight and that of what is compared.
     pub(super) fn export(&mut self, export: &ComponentExport<'a>) -> u64 {
         let mut extent = self.at(export.kind, export.index);
         let mut compared = 0;
         if let Some(to) = &export.ty {
             let (_, ascribed) = self.refer(to);
-            compared = ascribed.to_compare() + extent.to_be_compared();
+            compared = ascribed.to_compare().saturating_add(extent.to_be_compared());
             extent = ascribed;
         }
         if let Some(scope) = self.scopes.last_mut() {
-            scope.export(export.name.name, export.kind, extent);
+            scope.export(&export.name, export.kind, extent);
         }
-        compared + u64::from(extent.size)
+        compared.saturating_add(extent.weight)
     }
 
-    /// Takes in an instance, and returns the size of what is compared and made.
+    /// Takes in an instance, and returns the weight of what is compared and made.
     pub(super) fn instance(&mut self, instance: &ComponentInstance<'a>) -> u64 {
         let mut made = Extent::ONE;
         let mut compared = 0;
         match instance {
             ComponentInstance::Instantiate { component_index, args } => {
                 let component = self.at(ComponentExternalKind::Component, *component_index);
-                compared = component.to_compare()
-                    + args.iter().map(|arg| self.at(arg.kind, arg.index).to_be_compared()).sum::<u64>();
-                for export in self.exports[component.exports].values() {
-                    made.add(*export);
+                compared = args.iter().fold(component.to_compare(), |compared, arg| {
+                    compared.saturating_add(self.at(arg.kind, arg.index).to_be_compared())
+                });
+                for (export, name) in self.exports[component.exports].values() {
+                    made.add(*export, *name);
                 }
                 made.exports = component.exports;
             }
@@ -192,38 +210,49 @@ impl<'a> TypeSizes<'a> {
                 let mut named = Exports::new();
                 for export in exports {
                     let extent = self.at(export.kind, export.index);
-                    made.add(extent);
-                    named.insert(export.name.name, extent);
+                    let weight = weight_of_extern_name(&export.name);
+                    made.add(extent, weight);
+                    named.insert(export.name.name, (extent, weight));
                 }
                 made.exports = self.keep(named);
             }
         }
         self.push(ComponentExternalKind::Instance, made);
-        compared + u64::from(made.size)
+        compared.saturating_add(made.weight)
     }
 
-    /// Takes in a function that goes from a component to a core module or back.
-    pub(super) fn canonical(&mut self, function: &CanonicalFunction) {
-        if let CanonicalFunction::Lift { type_index, .. } = function {
-            let extent = self.at(ComponentExternalKind::Type, *type_index);
-            self.push(ComponentExternalKind::Func, extent);
+    /// Takes in a function that goes from a component to a core module or back, and returns the weight of what it moves.
+    pub(super) fn canonical(&mut self, function: &CanonicalFunction) -> u64 {
+        match *function {
+            CanonicalFunction::Lift { type_index, .. } => {
+                let extent = self.at(ComponentExternalKind::Type, type_index);
+                self.push(ComponentExternalKind::Func, extent);
+                extent.weight
+            }
+            CanonicalFunction::Lower { func_index, .. } => self.at(ComponentExternalKind::Func, func_index).weight,
+            CanonicalFunction::TaskReturn { result: Some(of), .. } => self.weight_of_value(of),
+            CanonicalFunction::StreamRead { ty, .. }
+            | CanonicalFunction::StreamWrite { ty, .. }
+            | CanonicalFunction::FutureRead { ty, .. }
+            | CanonicalFunction::FutureWrite { ty, .. } => self.at(ComponentExternalKind::Type, ty).weight,
+            _ => 0,
         }
     }
 
-    /// Takes in an alias, and returns the size of what it is for, if that is gone through.
+    /// Takes in an alias, and returns the weight of what it is for, if that is gone through.
     pub(super) fn alias(&mut self, alias: &ComponentAlias<'a>) -> u64 {
         match *alias {
             ComponentAlias::InstanceExport { kind, instance_index, name } => {
                 let instance = self.at(ComponentExternalKind::Instance, instance_index);
-                let extent = self.exports[instance.exports].get(name).copied().unwrap_or_default();
-                self.push(kind, extent);
+                let export = self.exports[instance.exports].get(name);
+                self.push(kind, export.map_or_else(Extent::default, |(extent, _)| *extent));
                 0
             }
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, count, index } => {
                 let extent = self.outer(ComponentExternalKind::Type, count, index);
-                let work = if self.leads_out(count) { extent.size } else { 0 };
+                let work = if self.leads_out(count) { extent.weight } else { 0 };
                 self.push(ComponentExternalKind::Type, extent);
-                work.into()
+                work
             }
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
                 let extent = self.outer(ComponentExternalKind::Component, count, index);
@@ -270,8 +299,8 @@ impl<'a> TypeSizes<'a> {
     fn close_component(&mut self) -> Extent {
         let scope = self.scopes.pop().unwrap_or_default();
         let mut component = Extent::ONE;
-        component.add(scope.imported);
-        component.add(scope.exported);
+        component.add(scope.imported, 0);
+        component.add(scope.exported, 0);
         Extent { depth: component.depth + 1, exports: self.keep(scope.exports), ..component }
     }
 
@@ -279,14 +308,17 @@ impl<'a> TypeSizes<'a> {
     fn close_instance(&mut self) -> Extent {
         let scope = self.scopes.pop().unwrap_or_default();
         let mut instance = Extent::ONE;
-        instance.add(scope.exported);
+        instance.add(scope.exported, 0);
         Extent { exports: self.keep(scope.exports), ..instance }
     }
 
     fn extent_of(&mut self, of: &ComponentType<'a>, work: &mut u64) -> Extent {
         let extent = match of {
             ComponentType::Defined(defined) => self.extent_of_defined(defined),
-            ComponentType::Func(function) => self.sum(function.params.iter().map(|(_, of)| *of).chain(function.result)),
+            ComponentType::Func(function) => {
+                let result = function.result.into_iter().map(|of| ("", of));
+                self.sum(function.params.iter().copied().chain(result))
+            }
             ComponentType::Resource { .. } => Extent::ONE,
             ComponentType::Component(declarations) => {
                 self.open_type();
@@ -294,8 +326,8 @@ impl<'a> TypeSizes<'a> {
                     match declaration {
                         ComponentTypeDeclaration::CoreType(_) => {}
                         ComponentTypeDeclaration::Type(of) => self.declare(of, work),
-                        ComponentTypeDeclaration::Alias(alias) => *work += self.alias(alias),
-                        ComponentTypeDeclaration::Export { name, ty } => self.declare_export(name.name, ty),
+                        ComponentTypeDeclaration::Alias(alias) => *work = work.saturating_add(self.alias(alias)),
+                        ComponentTypeDeclaration::Export { name, ty } => self.declare_export(name, ty),
                         ComponentTypeDeclaration::Import(import) => {
                             self.import(import);
                         }
@@ -309,24 +341,24 @@ impl<'a> TypeSizes<'a> {
                     match declaration {
                         InstanceTypeDeclaration::CoreType(_) => {}
                         InstanceTypeDeclaration::Type(of) => self.declare(of, work),
-                        InstanceTypeDeclaration::Alias(alias) => *work += self.alias(alias),
-                        InstanceTypeDeclaration::Export { name, ty } => self.declare_export(name.name, ty),
+                        InstanceTypeDeclaration::Alias(alias) => *work = work.saturating_add(self.alias(alias)),
+                        InstanceTypeDeclaration::Export { name, ty } => self.declare_export(name, ty),
                     }
                 }
                 self.close_instance()
             }
         };
-        *work += u64::from(extent.size);
+        *work = work.saturating_add(extent.weight);
         extent
     }
 
-    /// Takes in a type that is declared within another one, which does not become larger by that.
+    /// Takes in a type that is declared within another one, which does not become heavier by that.
     fn declare(&mut self, of: &ComponentType<'a>, work: &mut u64) {
         let extent = self.extent_of(of, work);
         self.push(ComponentExternalKind::Type, extent);
     }
 
-    fn declare_export(&mut self, name: &'a str, to: &ComponentTypeRef) {
+    fn declare_export(&mut self, name: &ComponentExternName<'a>, to: &ComponentTypeRef) {
         let (kind, extent) = self.refer(to);
         if let Some(scope) = self.scopes.last_mut() {
             scope.export(name, kind, extent);
@@ -341,7 +373,7 @@ impl<'a> TypeSizes<'a> {
             | ComponentTypeRef::Instance(index)
             | ComponentTypeRef::Type(TypeBounds::Eq(index)) => self.at(ComponentExternalKind::Type, index),
             ComponentTypeRef::Type(TypeBounds::SubResource) => Extent::ONE,
-            ComponentTypeRef::Value(of) => Extent::of_size(self.size_of_value(of)),
+            ComponentTypeRef::Value(of) => Extent::of_weight(self.weight_of_value(of)),
             // Core modules are not gone through.
             ComponentTypeRef::Module(_) => Extent::ONE,
         };
@@ -349,33 +381,44 @@ impl<'a> TypeSizes<'a> {
     }
 
     fn extent_of_defined(&self, of: &ComponentDefinedType<'_>) -> Extent {
+        let one = |of: &ComponentValType| ("", *of);
         match of {
-            ComponentDefinedType::Primitive(_)
-            | ComponentDefinedType::Flags(_)
-            | ComponentDefinedType::Enum(_)
-            | ComponentDefinedType::Own(_)
-            | ComponentDefinedType::Borrow(_) => Extent::ONE,
-            ComponentDefinedType::Record(fields) => self.sum(fields.iter().map(|(_, of)| *of)),
-            ComponentDefinedType::Variant(cases) => self.sum(cases.iter().filter_map(|case| case.ty)),
-            ComponentDefinedType::Tuple(of) => self.sum(of.iter().copied()),
+            ComponentDefinedType::Primitive(_) | ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => {
+                Extent::ONE
+            }
+            // Names without a type cost as much as those of the smallest types.
+            ComponentDefinedType::Flags(names) | ComponentDefinedType::Enum(names) => {
+                Extent::of_weight(names.iter().fold(1, |sum: u64, name| sum + 1 + weight_of_name(name)))
+            }
+            ComponentDefinedType::Record(fields) => self.sum(fields.iter().copied()),
+            ComponentDefinedType::Variant(cases) => {
+                let mut variant = self.sum(cases.iter().filter_map(|case| Some((case.name, case.ty?))));
+                for case in cases.iter().filter(|case| case.ty.is_none()) {
+                    variant.add(Extent::ONE, weight_of_name(case.name));
+                }
+                variant
+            }
+            ComponentDefinedType::Tuple(of) => self.sum(of.iter().map(one)),
             ComponentDefinedType::List(of)
             | ComponentDefinedType::FixedLengthList(of, _)
-            | ComponentDefinedType::Option(of) => self.sum([*of]),
-            ComponentDefinedType::Map(key, value) => self.sum([*key, *value]),
-            ComponentDefinedType::Result { ok, err } => self.sum(ok.iter().chain(err).copied()),
-            ComponentDefinedType::Future(of) | ComponentDefinedType::Stream(of) => self.sum(*of),
+            | ComponentDefinedType::Option(of) => self.sum([one(of)]),
+            ComponentDefinedType::Map(key, value) => self.sum([one(key), one(value)]),
+            ComponentDefinedType::Result { ok, err } => self.sum(ok.iter().chain(err).map(one)),
+            ComponentDefinedType::Future(of) | ComponentDefinedType::Stream(of) => self.sum(of.iter().map(one)),
         }
     }
 
-    /// Returns the extent of what is made of values of these types.
-    fn sum(&self, of: impl IntoIterator<Item = ComponentValType>) -> Extent {
-        Extent::of_size(of.into_iter().fold(1, |sum: u32, of| sum.saturating_add(self.size_of_value(of))))
+    /// Returns the extent of what is made of values of these types, with names or without.
+    fn sum<'n>(&self, of: impl IntoIterator<Item = (&'n str, ComponentValType)>) -> Extent {
+        Extent::of_weight(of.into_iter().fold(1, |sum: u64, (name, of)| {
+            sum.saturating_add(self.weight_of_value(of)).saturating_add(weight_of_name(name))
+        }))
     }
 
-    fn size_of_value(&self, of: ComponentValType) -> u32 {
+    fn weight_of_value(&self, of: ComponentValType) -> u64 {
         match of {
             ComponentValType::Primitive(_) => 1,
-            ComponentValType::Type(index) => self.at(ComponentExternalKind::Type, index).size,
+            ComponentValType::Type(index) => self.at(ComponentExternalKind::Type, index).weight,
         }
     }
 }

@@ -172,8 +172,86 @@ fn should_look_at_the_budget_before_each_item() {
     let types = "(type u8)".repeat(100);
     let bytes = wasm(&format!("(component {types})"));
     let looks = (0..).find(|looks| inspect_with_looks(&bytes, *looks).is_ok()).unwrap();
-    // At the component, twice at its only section, and at each item.
-    assert_eq!(looks, 103);
+    // At the component, twice at its only section, at each item, and at the end.
+    assert_eq!(looks, 104);
+}
+
+#[test]
+fn should_weigh_names_and_cases_too() {
+    let long = "x".repeat(10_000);
+    let cases: String = (0..1_000).map(|number| format!(r#"(case "c{number}")"#)).collect();
+    let names: String = (0..1_000).map(|number| format!(r#" "n{number}""#)).collect();
+    let flags: String = (0..32).map(|number| format!(r#" "f{number}""#)).collect();
+    let many: String = (0..20).map(|number| format!(r#"(export "i{number}" (instance (type $i)))"#)).collect();
+    // What an instance exports, and the weight of that with its name.
+    for (types, exported, weight) in [
+        (String::new(), format!(r#"(export "{long}" (func))"#), 1 + 78),
+        (format!("(type $v (variant {cases}))"), r#"(export "v" (type (eq $v)))"#.to_string(), 1_001),
+        (format!("(type $e (enum {names}))"), r#"(export "e" (type (eq $e)))"#.to_string(), 1_001),
+        (format!("(type $s (flags {flags}))"), r#"(export "s" (type (eq $s)))"#.to_string(), 33),
+        (format!("(type $f (func (param \"{long}\" u8)))"), r#"(export "f" (func (type $f)))"#.to_string(), 2 + 78),
+    ] {
+        let bytes = wasm(&format!("(component {types} (type $i (instance {exported})) (type (instance {many})))"));
+        let max = (1 + 20 * (1 + weight)) * COST;
+        let inspected = [max - 1, max].map(|max| inspect_within(&bytes, max));
+        assert!(matches!(inspected, [Err(InvalidModule::TooComplex { .. }), Ok(_)]), "{weight}: {inspected:?}");
+    }
+}
+
+#[test]
+fn should_give_up_before_visits_that_would_take_too_long() {
+    let cases: String = (0..1_000).map(|number| format!(r#"(case "c{number}")"#)).collect();
+    let many = vec!["$v"; 1_000].join(" ");
+    let text = format!(
+        r#"(component (type $v (variant {cases})) (type $t (tuple {many}))
+        (component $c (alias outer 1 $t (type))))"#
+    );
+    // The variant is 1,001, and the tuple a thousand times that.
+    let bytes = wasm(&text);
+    let max = (1_000 * 1_001 + 1) * COST;
+    assert!(matches!(inspect_within(&bytes, max - 1), Err(InvalidModule::TooComplex { .. })));
+    assert!(inspect_within(&bytes, max).is_ok());
+}
+
+/// An import section that names a module once for all that is imported from it.
+fn compact_imports(module: usize, imports: usize) -> Vec<u8> {
+    let number = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    };
+    let mut section = vec![1];
+    section.extend(number(module));
+    section.extend(vec![b'm'; module]);
+    // No name, then the mark of imports of one module and one type: globals of i32 that do not change.
+    section.extend([0, 0x7e, 0x03, 0x7f, 0x00]);
+    section.extend(number(imports));
+    for index in 0..imports {
+        let name = format!("{index:x}");
+        section.push(name.len() as u8);
+        section.extend(name.as_bytes());
+    }
+    let mut bytes = b"\0asm\x01\0\0\0\x02".to_vec();
+    bytes.extend(number(section.len()));
+    bytes.extend(section);
+    bytes
+}
+
+#[test]
+fn should_give_up_before_imports_whose_names_are_not_all_there() {
+    let within = |bytes: &[u8], max_heap_bytes| {
+        let budget = Budget { max_heap_bytes, ..Budget::UNLIMITED };
+        inspect_hashed(bytes, Hash::default(), budget)
+    };
+    let bytes = compact_imports(50_000, 100);
+    let inspected = within(&bytes, 3 * 100 * 50_100);
+    assert!(inspected.is_ok(), "{inspected:?}");
+    let inspected = within(&bytes, 3 * 99 * 50_000 - 200_000);
+    assert!(matches!(inspected, Err(InvalidModule::TooComplex { .. })), "{inspected:?}");
 }
 
 /// Components within one another.

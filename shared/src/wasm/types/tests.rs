@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use wasmparser::{
     Parser, Payload, Validator, WasmFeatures,
     component_types::{
-        ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentInstanceTypeId, ComponentTypeId,
-        ComponentValType,
+        ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentInstanceTypeId, ComponentItem,
+        ComponentTypeId, ComponentValType,
     },
     types::TypesRef,
 };
@@ -11,31 +11,36 @@ use wasmparser::{
 use super::*;
 use crate::wasm::tests::components::{COMPONENT, program};
 
-/// Returns the size of a type that the validation put together.
-fn size(types: TypesRef<'_>, id: ComponentAnyTypeId) -> u64 {
+/// Returns the weight of a type that the validation put together.
+fn weight(types: TypesRef<'_>, id: ComponentAnyTypeId) -> u64 {
     let value = |of: &ComponentValType| match of {
         ComponentValType::Primitive(_) => 1,
-        ComponentValType::Type(id) => size(types, ComponentAnyTypeId::Defined(*id)),
+        ComponentValType::Type(id) => weight(types, ComponentAnyTypeId::Defined(*id)),
     };
-    let item = |of: &ComponentEntityType| match of {
-        ComponentEntityType::Module(_) => 1,
-        ComponentEntityType::Func(id) => size(types, ComponentAnyTypeId::Func(*id)),
-        ComponentEntityType::Value(of) => value(of),
-        ComponentEntityType::Type { referenced, .. } => size(types, *referenced),
-        ComponentEntityType::Instance(id) => size(types, ComponentAnyTypeId::Instance(*id)),
-        ComponentEntityType::Component(id) => size(types, ComponentAnyTypeId::Component(*id)),
+    let item = |(name, item): (&String, &ComponentItem)| {
+        let names = [&item.implements, &item.version_suffix, &item.external_id].into_iter().flatten();
+        let named = match &item.ty {
+            ComponentEntityType::Module(_) => 1,
+            ComponentEntityType::Func(id) => weight(types, ComponentAnyTypeId::Func(*id)),
+            ComponentEntityType::Value(of) => value(of),
+            ComponentEntityType::Type { referenced, .. } => weight(types, *referenced),
+            ComponentEntityType::Instance(id) => weight(types, ComponentAnyTypeId::Instance(*id)),
+            ComponentEntityType::Component(id) => weight(types, ComponentAnyTypeId::Component(*id)),
+        };
+        named + names.chain([name]).map(|name| weight_of_name(name)).sum::<u64>()
     };
     let within: u64 = match id {
         ComponentAnyTypeId::Resource(_) => 0,
         ComponentAnyTypeId::Defined(id) => match &types[id] {
-            ComponentDefinedType::Primitive(_)
-            | ComponentDefinedType::Flags(_)
-            | ComponentDefinedType::Enum(_)
-            | ComponentDefinedType::Own(_)
-            | ComponentDefinedType::Borrow(_) => 0,
-            ComponentDefinedType::Record(record) => record.fields.values().map(value).sum(),
+            ComponentDefinedType::Primitive(_) | ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => 0,
+            ComponentDefinedType::Flags(names) | ComponentDefinedType::Enum(names) => {
+                names.iter().map(|name| 1 + weight_of_name(name)).sum()
+            }
+            ComponentDefinedType::Record(record) => {
+                record.fields.iter().map(|(name, of)| weight_of_name(name) + value(of)).sum()
+            }
             ComponentDefinedType::Variant(variant) => {
-                variant.cases.values().filter_map(|case| case.ty.as_ref()).map(value).sum()
+                variant.cases.iter().map(|(name, case)| weight_of_name(name) + case.ty.as_ref().map_or(1, value)).sum()
             }
             ComponentDefinedType::Tuple(tuple) => tuple.types.iter().map(value).sum(),
             ComponentDefinedType::List { element, .. } | ComponentDefinedType::FixedLengthList { element, .. } => {
@@ -50,42 +55,41 @@ fn size(types: TypesRef<'_>, id: ComponentAnyTypeId) -> u64 {
         },
         ComponentAnyTypeId::Func(id) => {
             let function = &types[id];
-            function.params.iter().map(|(_, of)| of).chain(&function.result).map(value).sum()
+            let params = function.params.iter().map(|(name, of)| weight_of_name(name) + value(of));
+            params.chain(function.result.iter().map(value)).sum()
         }
-        ComponentAnyTypeId::Instance(id) => types[id].exports.values().map(|export| item(&export.ty)).sum(),
-        ComponentAnyTypeId::Component(id) => {
-            types[id].imports.values().chain(types[id].exports.values()).map(|named| item(&named.ty)).sum()
-        }
+        ComponentAnyTypeId::Instance(id) => types[id].exports.iter().map(item).sum(),
+        ComponentAnyTypeId::Component(id) => types[id].imports.iter().chain(&types[id].exports).map(item).sum(),
     };
     1 + within
 }
 
-/// Sizes of the types, functions, instances and components that the innermost component can name.
+/// Weights of the types, functions, instances and components that the innermost component can name.
 type Named = [Vec<u64>; 4];
 
 fn named_by_the_validation(types: TypesRef<'_>) -> Named {
-    let instance = |id: ComponentInstanceTypeId| size(types, ComponentAnyTypeId::Instance(id));
-    let component = |id: ComponentTypeId| size(types, ComponentAnyTypeId::Component(id));
+    let instance = |id: ComponentInstanceTypeId| weight(types, ComponentAnyTypeId::Instance(id));
+    let component = |id: ComponentTypeId| weight(types, ComponentAnyTypeId::Component(id));
     [
-        (0..types.component_type_count()).map(|index| size(types, types.component_any_type_at(index))).collect(),
+        (0..types.component_type_count()).map(|index| weight(types, types.component_any_type_at(index))).collect(),
         (0..types.component_function_count())
-            .map(|index| size(types, ComponentAnyTypeId::Func(types.component_function_at(index))))
+            .map(|index| weight(types, ComponentAnyTypeId::Func(types.component_function_at(index))))
             .collect(),
         (0..types.component_instance_count()).map(|index| instance(types.component_instance_at(index))).collect(),
         (0..types.component_count()).map(|index| component(types.component_at(index))).collect(),
     ]
 }
 
-fn named_here(sizes: &TypeSizes<'_>) -> Named {
-    let scope = sizes.scopes.last().unwrap();
+fn named_here(weights: &TypeWeights<'_>) -> Named {
+    let scope = weights.scopes.last().unwrap();
     [&scope.types, &scope.functions, &scope.instances, &scope.components]
-        .map(|space| space.iter().map(|extent| u64::from(extent.size)).collect())
+        .map(|space| space.iter().map(|extent| extent.weight).collect())
 }
 
 /// Goes through a component as far as it is valid, and compares after each section. Returns how many were compared.
 fn compare(wasm: &[u8]) -> usize {
     let mut validator = Validator::new_with_features(WasmFeatures::default());
-    let mut sizes = TypeSizes::default();
+    let mut weights = TypeWeights::default();
     let mut encodings = Vec::new();
     let mut compared = 0;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -94,7 +98,7 @@ fn compare(wasm: &[u8]) -> usize {
             ($section:expr, $method:ident) => {
                 for item in $section.clone() {
                     let Ok(item) = item else { return compared };
-                    let _ = sizes.$method(&item);
+                    let _ = weights.$method(&item);
                 }
             };
         }
@@ -114,12 +118,12 @@ fn compare(wasm: &[u8]) -> usize {
             Payload::Version { encoding, .. } => {
                 encodings.push(*encoding);
                 if *encoding == wasmparser::Encoding::Component {
-                    sizes.open();
+                    weights.open();
                 }
             }
             Payload::End(_) => {
                 if encodings.pop() == Some(wasmparser::Encoding::Component) {
-                    sizes.close();
+                    weights.close();
                 }
             }
             _ => {}
@@ -127,7 +131,7 @@ fn compare(wasm: &[u8]) -> usize {
         if encodings.last() == Some(&wasmparser::Encoding::Component)
             && let Some(types) = validator.types(0)
         {
-            assert_eq!(named_here(&sizes), named_by_the_validation(types), "after {payload:?}");
+            assert_eq!(named_here(&weights), named_by_the_validation(types), "after {payload:?}");
             compared += 1;
         }
     }
@@ -135,7 +139,7 @@ fn compare(wasm: &[u8]) -> usize {
 }
 
 #[test]
-fn should_follow_sizes_as_the_validation_does() {
+fn should_follow_weights_as_the_validation_does() {
     for text in [COMPONENT.to_string(), program()] {
         let compared = compare(&wat::parse_str(text).unwrap());
         assert!(compared > 30, "{compared} sections were compared");
@@ -143,11 +147,15 @@ fn should_follow_sizes_as_the_validation_does() {
 }
 
 #[test]
-fn should_follow_sizes_of_what_is_instantiated_exported_and_aliased() {
+fn should_follow_weights_of_what_is_instantiated_exported_and_aliased() {
     let compared = compare(
         &wat::parse_str(
             r#"(component
-            (type $record (record (field "a" u8) (field "b" (list string))))
+            (type $record (record (field "a" u8) (field "LONG" (list string))))
+            (type $choice (variant (case "one") (case "LONG" $record) (case "LONG-two")))
+            (type $colours (enum "red" "LONG"))
+            (type $flags (flags "a" "b" "LONG"))
+            (type $all (func (param "LONG" $choice) (param "b" $colours) (result $flags)))
             (import "record" (type $named (eq $record)))
             (component $inner
                 (import "i" (instance $i
@@ -160,7 +168,7 @@ fn should_follow_sizes_of_what_is_instantiated_exported_and_aliased() {
             (import "host" (instance $host
                 (export "r" (type $r (sub resource)))
                 (export "f" (func (param "p" (borrow $r)) (result (own $r))))
-                (export "more" (func (param "p" $named)))
+                (export "LONG" (func (param "p" $named)))
                 (export "within" (instance (export "deep" (type (sub resource))) (export "h" (func))))))
             (component $given
                 (import "x" (func $x))
@@ -178,7 +186,8 @@ fn should_follow_sizes_of_what_is_instantiated_exported_and_aliased() {
             (alias export $bag "given" (component $given-again))
             (type $narrow (instance (export "h" (func))))
             (export "narrow" (instance $within) (instance (type $narrow)))
-            (export "bag" (instance $bag)))"#,
+            (export "bag" (instance $bag)))"#
+                .replace("LONG", &"long".repeat(100)),
         )
         .unwrap(),
     );
@@ -187,7 +196,7 @@ fn should_follow_sizes_of_what_is_instantiated_exported_and_aliased() {
 
 proptest! {
     #[test]
-    fn should_follow_sizes_as_far_as_a_component_is_valid(
+    fn should_follow_weights_as_far_as_a_component_is_valid(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let mut bytes = wat::parse_str(COMPONENT).unwrap();
