@@ -36,6 +36,7 @@ duration() {
 }
 
 # The packages that tests, demo, benchmarks and the builder are built from, all with the same selection: cargo unifies the
-# features of packages that are selected together, and other features mean compiling dependencies anew.
+# features of packages that are selected together, and other features mean compiling dependencies anew. (What tests add to
+# the features of a few dependencies is missing where no test is built.)
 # shellcheck disable=SC2034 # the sourcing scripts use it
 readonly SELECTION=(--locked --workspace)

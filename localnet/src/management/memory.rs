@@ -3,7 +3,7 @@
 use super::refusal::Refusal;
 use crate::{
     canister::Canister,
-    cycles::{CostModel, Growth, Unreservable},
+    cycles::{CostModel, Growth, Purse, Unreservable},
     error::UserResult,
     limits::HEAP_DELTA_RATE_LIMIT,
     message::Cycles,
@@ -85,7 +85,9 @@ impl SubnetUse {
         let bytes = new - old;
         let growth = Growth::of_use(old, new, canister.settings.memory_allocation, self.memory);
         self.check_capacity(growth.taken)?;
-        let reservation = growth.reservation(&self.cost_model, &canister.purse()).map_err(|reason| match reason {
+        // What the balance lacks is told below, with the freezing threshold.
+        let purse = Purse { balance: Cycles::MAX, ..canister.purse() };
+        let reservation = growth.reservation(&self.cost_model, &purse).map_err(|reason| match reason {
             Unreservable::OverLimit { limit, excess } => Refusal::MemoryGrowOverReserve { bytes, limit, excess },
             Unreservable::Unpayable { missing } => Refusal::MemoryGrowUnpayable { bytes, missing },
         })?;

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use wasmparser::{
-    Parser, Payload, Validator, WasmFeatures,
+    Encoding, Parser, Payload, Validator, WasmFeatures,
     component_types::{
         ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentInstanceTypeId, ComponentItem,
         ComponentTypeId, ComponentValType,
@@ -117,18 +117,19 @@ fn compare(wasm: &[u8]) -> usize {
         match &payload {
             Payload::Version { encoding, .. } => {
                 encodings.push(*encoding);
-                if *encoding == wasmparser::Encoding::Component {
+                if *encoding == Encoding::Component {
                     weights.open();
                 }
             }
             Payload::End(_) => {
-                if encodings.pop() == Some(wasmparser::Encoding::Component) {
+                let ended = encodings.pop();
+                if ended == Some(Encoding::Component) {
                     weights.close();
                 }
             }
             _ => {}
         }
-        if encodings.last() == Some(&wasmparser::Encoding::Component)
+        if encodings.last() == Some(&Encoding::Component)
             && let Some(types) = validator.types(0)
         {
             assert_eq!(named_here(&weights), named_by_the_validation(types), "after {payload:?}");
