@@ -213,6 +213,19 @@ fn should_give_up_before_visits_that_would_take_too_long() {
     assert!(inspect_within(&bytes, max).is_ok());
 }
 
+#[test]
+fn should_give_up_before_an_end_that_would_visit_too_much() {
+    let cases: String = (0..1_000).map(|number| format!(r#"(case "c{number}")"#)).collect();
+    let imports: String = (0..40).map(|number| format!(r#"(import "i{number}" (instance (type $i)))"#)).collect();
+    let text = format!(
+        r#"(component (type $v (variant {cases})) (type $i (instance (export "v" (type (eq $v))))) {imports})"#
+    );
+    // To visit takes a tenth of what it takes to make, but of all imports at once.
+    let (bytes, max) = (wasm(&text), 40 * 1_002 * COST / 10);
+    assert!(matches!(inspect_within(&bytes, max - 1), Err(InvalidModule::TooComplex { .. })));
+    assert!(inspect_within(&bytes, max).is_ok());
+}
+
 /// An import section that names a module once for all that is imported from it.
 fn compact_imports(module: usize, imports: usize) -> Vec<u8> {
     let number = |mut number: usize| {
