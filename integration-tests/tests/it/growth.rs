@@ -111,6 +111,29 @@ impl Store {
         let info = self.client().commit_upload(Hash::of(module)).unwrap().unwrap();
         assert_eq!(info.size, module.len() as u64);
     }
+
+    /// Stores a module, and six chunks of another one, of which the seventh needs more memory.
+    ///
+    /// Each finds room when it begins, in the same bucket of 16 MiB, which does not hold both: ten chunks, of which the last
+    /// one is a few bytes.
+    fn store_one_and_begin_another(&self) -> [Vec<u8>; 2] {
+        let modules = [seeded_data_module(1, 9 * CHUNK), seeded_data_module(2, 9 * CHUNK)];
+        for module in &modules {
+            assert!(matches!(self.begin(module), Ok(UploadStatus::Open(_))));
+        }
+        let [first, second] = &modules;
+        self.finish(first);
+        for index in 0..6 {
+            self.put(second, index).unwrap();
+        }
+        modules
+    }
+
+    /// Checks that what is there can be read, and put again.
+    fn check_first_chunks(&self, [first, second]: &[Vec<u8>; 2]) {
+        self.put(second, 0).unwrap();
+        assert!(self.client().get_chunk(Hash::of(&first[..CHUNK])).unwrap().is_some());
+    }
 }
 
 fn number(nat: &Nat) -> u128 {
@@ -128,6 +151,13 @@ fn check_full(full: &StorageFull, before: &BlobStoreStats, words: &[&str]) {
 fn begin_refused(refused: Result<UploadStatus, BeginUploadError>) -> StorageFull {
     match refused {
         Err(BeginUploadError::StorageFull(full)) => full,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn put_refused(refused: Result<(), PutChunkError>) -> StorageFull {
+    match refused {
+        Err(PutChunkError::StorageFull(full)) => full,
         other => panic!("{other:?}"),
     }
 }
@@ -160,27 +190,13 @@ fn should_tell_that_more_storage_is_beyond_the_freezing_threshold() {
 #[test]
 fn should_go_on_with_an_upload_that_found_no_room_on_the_way() {
     let store = Store::install();
-    // Each finds room when it begins, in the same bucket of 16 MiB, which does not hold both: ten chunks, of which the last
-    // one is a few bytes.
-    let modules = [seeded_data_module(1, 9 * CHUNK), seeded_data_module(2, 9 * CHUNK)];
-    for module in &modules {
-        assert!(matches!(store.begin(module), Ok(UploadStatus::Open(_))));
-    }
-    let [first, second] = &modules;
-    store.finish(first);
-    for index in 0..6 {
-        store.put(second, index).unwrap();
-    }
+    let modules = store.store_one_and_begin_another();
+    let [_, second] = &modules;
     store.freeze_all_but(SEVERAL_MESSAGES);
     let (before, open) = (store.stats(), store.open(second).unwrap());
-    match store.put(second, 6) {
-        Err(PutChunkError::StorageFull(full)) => check_full(&full, &before, &["cycles", "memory"]),
-        other => panic!("{other:?}"),
-    }
+    check_full(&put_refused(store.put(second, 6)), &before, &["cycles", "memory"]);
     assert_eq!((store.stats(), store.open(second)), (before, Some(open)));
-    // What is there can be read, and put again.
-    store.put(second, 0).unwrap();
-    assert!(store.client().get_chunk(Hash::of(&first[..CHUNK])).unwrap().is_some());
+    store.check_first_chunks(&modules);
     store.network.add_cycles(store.id, CYCLES);
     store.finish(second);
     assert_eq!(store.stats().modules, 2);
@@ -189,29 +205,17 @@ fn should_go_on_with_an_upload_that_found_no_room_on_the_way() {
 #[test]
 fn should_tell_that_the_subnet_is_crowded_and_cycles_may_not_be_set_aside() {
     let store = Store::install();
-    let modules = [seeded_data_module(1, 9 * CHUNK), seeded_data_module(2, 9 * CHUNK)];
-    for module in &modules {
-        assert!(matches!(store.begin(module), Ok(UploadStatus::Open(_))));
-    }
-    let [first, second] = &modules;
-    store.finish(first);
-    for index in 0..6 {
-        store.put(second, index).unwrap();
-    }
+    let modules = store.store_one_and_begin_another();
+    let [_, second] = &modules;
     store.crowd_subnet();
     store.set_reserved_cycles_limit(0);
     let (before, open) = (store.stats(), store.open(second).unwrap());
     for _ in 0..2 {
-        match store.put(second, 6) {
-            Err(PutChunkError::StorageFull(full)) => check_full(&full, &before, &["reserved cycles limit", "memory"]),
-            other => panic!("{other:?}"),
-        }
+        check_full(&put_refused(store.put(second, 6)), &before, &["reserved cycles limit", "memory"]);
         assert_eq!((store.stats(), store.open(second)), (before.clone(), Some(open.clone())));
     }
     assert_eq!(store.reserved_cycles(), 0);
-    // What is there can be read, and put again.
-    store.put(second, 0).unwrap();
-    assert!(store.client().get_chunk(Hash::of(&first[..CHUNK])).unwrap().is_some());
+    store.check_first_chunks(&modules);
     store.set_reserved_cycles_limit(CYCLES);
     store.finish(second);
     assert_eq!(store.stats().modules, 2);

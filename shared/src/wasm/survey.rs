@@ -42,6 +42,12 @@ const BYTES_OF_TYPE: u64 = 400;
 /// become some 64, up to three times over.
 const COST_OF_TYPE_BYTE: u64 = 200;
 const MEMORY_OF_TYPE_BYTE: u64 = 100;
+/// Instructions that it takes to visit a type of weight one without making it anew.
+const COST_OF_VISIT: u64 = 1_000;
+/// Instructions and bytes of memory for a byte of the names of imports that are not all there: an encoding names the module
+/// once for many imports.
+const COST_OF_REPEATED_BYTE: u64 = 20;
+const MEMORY_OF_REPEATED_BYTE: u64 = 3;
 
 /// Returns the instructions that a byte of a section can take, roughly twice what was measured for sections of nothing but
 /// the shortest items; zero for those that are looked at more closely.
@@ -56,13 +62,6 @@ fn cost_of_byte(payload: &Payload<'_>) -> u64 {
         _ => 0,
     }
 }
-
-/// Instructions that it takes to visit a type of weight one without making it anew.
-const COST_OF_VISIT: u64 = 1_000;
-/// Instructions and bytes of memory for a byte of the names of imports that are not all there: an encoding names the module
-/// once for many imports.
-const COST_OF_REPEATED_BYTE: u64 = 20;
-const MEMORY_OF_REPEATED_BYTE: u64 = 3;
 
 /// Checks that types of so much weight can be gone through.
 fn check_weight(budget: Budget<'_>, weight: u64, offset: u64) -> Result<(), Stop> {

@@ -27,12 +27,19 @@ fn weight_of_extern_name(name: &ComponentExternName<'_>) -> u64 {
     weight_of_name(name.name) + rest.into_iter().flatten().map(weight_of_name).sum::<u64>()
 }
 
+/// A part of a type: its name, which may be empty, and its type.
+type Part<'n> = (&'n str, Option<ComponentValType>);
+
+fn unnamed<'n>(of: &ComponentValType) -> Part<'n> {
+    ("", Some(*of))
+}
+
 /// What is exported, by name, and what the name weighs.
 type Exports<'a> = BTreeMap<&'a str, (Extent, u64)>;
 
 /// What a type weighs, or the type of a thing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
+#[derive(Clone, Copy, Default)]
+struct Extent {
     /// All that it is made of, over and over where it is used in several places: the smallest types are one.
     weight: u64,
     /// How many components it has within one another: each of them goes through what is within when it is compared.
@@ -44,10 +51,10 @@ pub(super) struct Extent {
 
 impl Extent {
     /// What is of one piece.
-    const ONE: Self = Self { weight: 1, depth: 0, exports: 0 };
+    const ONE: Self = Self::of_weight(1);
 
-    fn of_weight(weight: u64) -> Self {
-        Self { weight, ..Self::ONE }
+    const fn of_weight(weight: u64) -> Self {
+        Self { weight, depth: 0, exports: 0 }
     }
 
     /// Makes this heavier by what it is to have within, and by the name of that.
@@ -154,16 +161,13 @@ impl<'a> TypeWeights<'a> {
     /// Takes in that a component ends, which the one around it can name from here on.
     pub(super) fn close(&mut self) {
         let component = self.close_component();
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.components.push(component);
-        }
+        self.push(ComponentExternalKind::Component, component);
     }
 
     /// Takes in a type, and returns the weight of all that it takes to put it together.
     pub(super) fn define(&mut self, of: &ComponentType<'a>) -> u64 {
         let mut work = 0;
-        let extent = self.extent_of(of, &mut work);
-        self.push(ComponentExternalKind::Type, extent);
+        self.declare(of, &mut work);
         work
     }
 
@@ -193,30 +197,27 @@ impl<'a> TypeWeights<'a> {
 
     /// Takes in an instance, and returns the weight of what is compared and made.
     pub(super) fn instance(&mut self, instance: &ComponentInstance<'a>) -> u64 {
-        let mut made = Extent::ONE;
         let mut compared = 0;
-        match instance {
+        let made = match instance {
             ComponentInstance::Instantiate { component_index, args } => {
                 let component = self.at(ComponentExternalKind::Component, *component_index);
                 compared = args.iter().fold(component.to_compare(), |compared, arg| {
                     compared.saturating_add(self.at(arg.kind, arg.index).to_be_compared())
                 });
+                let mut made = Extent { exports: component.exports, ..Extent::ONE };
                 for (export, name) in self.exports[component.exports].values() {
                     made.add(*export, *name);
                 }
-                made.exports = component.exports;
+                made
             }
             ComponentInstance::FromExports(exports) => {
-                let mut named = Exports::new();
+                let mut bag = Scope::default();
                 for export in exports {
-                    let extent = self.at(export.kind, export.index);
-                    let weight = weight_of_extern_name(&export.name);
-                    made.add(extent, weight);
-                    named.insert(export.name.name, (extent, weight));
+                    bag.export(&export.name, export.kind, self.at(export.kind, export.index));
                 }
-                made.exports = self.keep(named);
+                self.sum_up(bag)
             }
-        }
+        };
         self.push(ComponentExternalKind::Instance, made);
         compared.saturating_add(made.weight)
     }
@@ -286,38 +287,36 @@ impl<'a> TypeWeights<'a> {
         }
     }
 
-    /// Keeps what something exports, and returns the index.
-    fn keep(&mut self, exports: Exports<'a>) -> usize {
-        if exports.is_empty() {
-            return 0;
+    /// Returns what a scope comes to, and keeps what it exports.
+    fn sum_up(&mut self, scope: Scope<'a>) -> Extent {
+        let mut sum = Extent::ONE;
+        sum.add(scope.imported, 0);
+        sum.add(scope.exported, 0);
+        if !scope.exports.is_empty() {
+            sum.exports = self.exports.len();
+            self.exports.push(scope.exports);
         }
-        self.exports.push(exports);
-        self.exports.len() - 1
-    }
-
-    /// Ends the innermost scope, and returns the component that it was.
-    fn close_component(&mut self) -> Extent {
-        let scope = self.scopes.pop().unwrap_or_default();
-        let mut component = Extent::ONE;
-        component.add(scope.imported, 0);
-        component.add(scope.exported, 0);
-        Extent { depth: component.depth + 1, exports: self.keep(scope.exports), ..component }
+        sum
     }
 
     /// Ends the innermost scope, and returns the instance that it was.
     fn close_instance(&mut self) -> Extent {
         let scope = self.scopes.pop().unwrap_or_default();
-        let mut instance = Extent::ONE;
-        instance.add(scope.exported, 0);
-        Extent { exports: self.keep(scope.exports), ..instance }
+        self.sum_up(scope)
+    }
+
+    /// Ends the innermost scope, and returns the component that it was.
+    fn close_component(&mut self) -> Extent {
+        let within = self.close_instance();
+        Extent { depth: within.depth + 1, ..within }
     }
 
     fn extent_of(&mut self, of: &ComponentType<'a>, work: &mut u64) -> Extent {
         let extent = match of {
             ComponentType::Defined(defined) => self.extent_of_defined(defined),
             ComponentType::Func(function) => {
-                let result = function.result.into_iter().map(|of| ("", of));
-                self.sum(function.params.iter().copied().chain(result))
+                let params = function.params.iter().map(|(name, of)| (*name, Some(*of)));
+                self.sum(params.chain(function.result.iter().map(unnamed)))
             }
             ComponentType::Resource { .. } => Extent::ONE,
             ComponentType::Component(declarations) => {
@@ -381,37 +380,29 @@ impl<'a> TypeWeights<'a> {
     }
 
     fn extent_of_defined(&self, of: &ComponentDefinedType<'_>) -> Extent {
-        let one = |of: &ComponentValType| ("", *of);
         match of {
             ComponentDefinedType::Primitive(_) | ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => {
                 Extent::ONE
             }
-            // Names without a type cost as much as those of the smallest types.
             ComponentDefinedType::Flags(names) | ComponentDefinedType::Enum(names) => {
-                Extent::of_weight(names.iter().fold(1, |sum: u64, name| sum + 1 + weight_of_name(name)))
+                self.sum(names.iter().map(|name| (*name, None)))
             }
-            ComponentDefinedType::Record(fields) => self.sum(fields.iter().copied()),
-            ComponentDefinedType::Variant(cases) => {
-                let mut variant = self.sum(cases.iter().filter_map(|case| Some((case.name, case.ty?))));
-                for case in cases.iter().filter(|case| case.ty.is_none()) {
-                    variant.add(Extent::ONE, weight_of_name(case.name));
-                }
-                variant
-            }
-            ComponentDefinedType::Tuple(of) => self.sum(of.iter().map(one)),
+            ComponentDefinedType::Record(fields) => self.sum(fields.iter().map(|(name, of)| (*name, Some(*of)))),
+            ComponentDefinedType::Variant(cases) => self.sum(cases.iter().map(|case| (case.name, case.ty))),
+            ComponentDefinedType::Tuple(of) => self.sum(of.iter().map(unnamed)),
             ComponentDefinedType::List(of)
             | ComponentDefinedType::FixedLengthList(of, _)
-            | ComponentDefinedType::Option(of) => self.sum([one(of)]),
-            ComponentDefinedType::Map(key, value) => self.sum([one(key), one(value)]),
-            ComponentDefinedType::Result { ok, err } => self.sum(ok.iter().chain(err).map(one)),
-            ComponentDefinedType::Future(of) | ComponentDefinedType::Stream(of) => self.sum(of.iter().map(one)),
+            | ComponentDefinedType::Option(of) => self.sum([unnamed(of)]),
+            ComponentDefinedType::Map(key, value) => self.sum([unnamed(key), unnamed(value)]),
+            ComponentDefinedType::Result { ok, err } => self.sum(ok.iter().chain(err).map(unnamed)),
+            ComponentDefinedType::Future(of) | ComponentDefinedType::Stream(of) => self.sum(of.iter().map(unnamed)),
         }
     }
 
-    /// Returns the extent of what is made of values of these types, with names or without.
-    fn sum<'n>(&self, of: impl IntoIterator<Item = (&'n str, ComponentValType)>) -> Extent {
-        Extent::of_weight(of.into_iter().fold(1, |sum: u64, (name, of)| {
-            sum.saturating_add(self.weight_of_value(of)).saturating_add(weight_of_name(name))
+    /// Returns the extent of what is made of such parts. One that has no type costs as much as one of the smallest type.
+    fn sum<'n>(&self, parts: impl IntoIterator<Item = Part<'n>>) -> Extent {
+        Extent::of_weight(parts.into_iter().fold(1, |sum: u64, (name, of)| {
+            sum.saturating_add(of.map_or(1, |of| self.weight_of_value(of))).saturating_add(weight_of_name(name))
         }))
     }
 

@@ -226,30 +226,31 @@ fn should_give_up_before_an_end_that_would_visit_too_much() {
     assert!(inspect_within(&bytes, max).is_ok());
 }
 
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
 /// An import section that names a module once for all that is imported from it.
 fn compact_imports(module: usize, imports: usize) -> Vec<u8> {
-    let number = |mut number: usize| {
-        let mut bytes = Vec::new();
-        while number >= 0x80 {
-            bytes.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        bytes.push(number as u8);
-        bytes
-    };
     let mut section = vec![1];
-    section.extend(number(module));
+    section.extend(leb128(module));
     section.extend(vec![b'm'; module]);
     // No name, then the mark of imports of one module and one type: globals of i32 that do not change.
     section.extend([0, 0x7e, 0x03, 0x7f, 0x00]);
-    section.extend(number(imports));
+    section.extend(leb128(imports));
     for index in 0..imports {
         let name = format!("{index:x}");
         section.push(name.len() as u8);
         section.extend(name.as_bytes());
     }
     let mut bytes = b"\0asm\x01\0\0\0\x02".to_vec();
-    bytes.extend(number(section.len()));
+    bytes.extend(leb128(section.len()));
     bytes.extend(section);
     bytes
 }
@@ -275,12 +276,7 @@ fn nested(depth: usize) -> Vec<u8> {
         bytes.extend(b"\0asm\x0d\0\x01\0");
         if !inner.is_empty() {
             bytes.push(4);
-            let mut size = inner.len();
-            while size >= 0x80 {
-                bytes.push(size as u8 | 0x80);
-                size >>= 7;
-            }
-            bytes.push(size as u8);
+            bytes.extend(leb128(inner.len()));
             bytes.extend(inner);
         }
     }
